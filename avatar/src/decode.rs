@@ -94,7 +94,7 @@ enum PacketDecoder {
 impl PacketDecoder {
     fn new(parameters: &CodecParameters) -> Result<Self, DecodeError> {
         if parameters.codec == CODEC_TYPE_OPUS {
-            return Ok(Self::Opus(OpusDecoder::new().map_err(|_| DecodeError::Codec)?));
+            return Ok(Self::Opus(OpusDecoder::new(1).map_err(|_| DecodeError::Codec)?));
         }
         symphonia::default::get_codecs()
             .make(parameters, &DecoderOptions::default())
@@ -106,9 +106,9 @@ impl PacketDecoder {
     fn decode(&mut self, packet: &symphonia::core::formats::Packet) -> Result<Option<(u32, Vec<f32>)>, DecodeError> {
         match self {
             Self::Opus(decoder) => {
-                let mut stereo = Vec::new();
-                Ok(match decoder.decode(Some(packet.buf()), &mut stereo) {
-                    Ok(_) => Some((OPUS_RATE, mono(&stereo, 2))),
+                let mut mono = Vec::new();
+                Ok(match decoder.decode(Some(packet.buf()), &mut mono) {
+                    Ok(_) => Some((OPUS_RATE, mono)),
                     Err(_) => None,
                 })
             }

@@ -55,9 +55,8 @@ impl Ears {
             std::collections::hash_map::Entry::Occupied(ear) => ear.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => place.insert(Ear::new()?),
         };
-        let mut stereo = Vec::new();
-        ear.decoder.decode(Some(packet), &mut stereo)?;
-        let mono: Vec<f32> = stereo.chunks_exact(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
+        let mut mono = Vec::new();
+        ear.decoder.decode(Some(packet), &mut mono)?;
         let is_full = ear.hear(now, &mono)?;
         Ok(match is_full {
             true => ear.end(slot),
@@ -88,7 +87,7 @@ impl Ears {
 impl Ear {
     fn new() -> Result<Self, CodecError> {
         Ok(Self {
-            decoder: OpusDecoder::new()?,
+            decoder: OpusDecoder::new(1)?,
             resampler: Resampler::continuous(48_000, RATE)?,
             pcm: Vec::new(),
             loud_since: None,

@@ -287,7 +287,7 @@ mod tests {
 
     /// Crossings from below zero to above, a second.
     fn hertz(packets: &[Packet20]) -> f32 {
-        let mut decoder = OpusDecoder::new().unwrap();
+        let mut decoder = OpusDecoder::new(2).unwrap();
         let mut pcm = Vec::new();
         for packet in packets {
             decoder.decode(Some(&packet.data), &mut pcm).unwrap();

@@ -61,7 +61,7 @@ impl AudioInput {
     /// Errors: [`CodecError::SetUp`].
     pub fn new() -> Result<Self, CodecError> {
         Ok(Self {
-            decoder: AudioDecoder::new()?,
+            decoder: AudioDecoder::new(2)?,
             drift: Drift::default(),
             buffer: Vec::new(),
             start: 0,

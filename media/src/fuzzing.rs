@@ -36,7 +36,7 @@ fn decoders(data: &[u8]) {
         3 => VideoDecoder::new(VideoCodec::Vp9).ok(),
         _ => None,
     };
-    let mut audio = OpusDecoder::new().ok();
+    let mut audio = OpusDecoder::new(2).ok();
     let mut pcm = Vec::new();
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_be_bytes(*length)).min(after.len());

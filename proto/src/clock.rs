@@ -27,7 +27,7 @@ impl Clock {
         self.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// Blocks this thread until `deadline`: only for a thread with a core of its own, never in a task.
+    /// Blocks this thread until `deadline`: only for a thread of its own work, never in a task.
     #[expect(clippy::disallowed_methods, reason = "the shell's clock is the one that waits")]
     pub fn block_until(self, deadline: Instant) {
         let rest = deadline.saturating_duration_since(self.now());

@@ -26,6 +26,8 @@ const DTX_MOST: i64 = 48_000;
 /// See the [module](self).
 pub struct AudioDecoder {
     decoder: OpusDecoder,
+    /// Channels of the output, 1 or 2.
+    channels: u8,
     /// By the time of their first sample.
     packets: VecDeque<(i64, Box<[u8]>)>,
     /// The first sample of the newest packet that has been decoded.
@@ -71,16 +73,25 @@ pub struct SoFar {
 }
 
 impl AudioDecoder {
+    /// `channels`: of the output, 1 or 2.
+    ///
     /// Errors: [`CodecError::SetUp`].
-    pub fn new() -> Result<Self, CodecError> {
+    pub fn new(channels: u8) -> Result<Self, CodecError> {
         Ok(Self {
-            decoder: OpusDecoder::new()?,
+            decoder: OpusDecoder::new(channels)?,
+            channels,
             packets: VecDeque::new(),
             decoded: None,
             passed: i64::MIN,
             concealed: 0,
             noise_left: 0,
         })
+    }
+
+    /// From now on the output has two channels.
+    pub fn widen(&mut self) {
+        self.channels = 2;
+        self.decoder.widen();
     }
 
     /// Takes a packet whose first sample belongs at `at`. Packets may come in any order.
@@ -115,7 +126,7 @@ impl AudioDecoder {
         so_far.end < until && (*at < until || (so_far.is_audible && at - so_far.end < 2 * PACKET - TOLERANCE))
     }
 
-    /// Writes the next audio into `out`, interleaved stereo. `until`: what is to be heard before it is needed now. Call until it is
+    /// Writes the next audio into `out`, interleaved. `until`: what is to be heard before it is needed now. Call until it is
     /// [`Piece::Nothing`], or the audio reaches `until`.
     ///
     /// Errors: [`CodecError::Decode`]; the packet is as good as lost.
@@ -163,7 +174,7 @@ impl AudioDecoder {
         self.passed = self.passed.max(at + PACKET / 2);
         if self.decoder.decode(None, out).is_err() {
             out.clear();
-            out.resize(2 * PACKET as usize, 0.0);
+            out.resize(usize::from(self.channels) * PACKET as usize, 0.0);
         }
         Piece::Filled
     }

@@ -17,10 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::plan::{Sent, Wanted};
 use crate::stream::StreamCore;
-use crate::worker::{Order, Worker};
+use crate::worker::{Order, SAMPLES, Worker};
 
-/// Frames between network and worker: some seconds.
-const SAMPLES: usize = 1024;
 const QUEUE: usize = 64;
 /// A stream whose id is in use is tried again after this time.
 const TRY_AGAIN: Duration = Duration::from_secs(2);

@@ -1,6 +1,6 @@
 //! The thread of one single stream. It owns the core and writes the program; codecs must not block the runtime.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rotunda_media::codec::{CodecError, opus};
@@ -14,10 +14,11 @@ use tokio::sync::mpsc;
 use crate::plan::Tracks;
 use crate::stream::StreamCore;
 
-/// Time between two looks at what is due.
-const TICK: Duration = Duration::from_millis(20);
-/// Samples handled between two ticks.
-const BATCH: usize = 64;
+/// Time between two looks at what has come and what is due. Nothing comes out before its delay anyway, and a thread that woke up for
+/// each packet would spend more time on waking up than on its work.
+const TICK: Duration = Duration::from_millis(40);
+/// Frames between network and worker: some seconds.
+pub const SAMPLES: usize = 1024;
 /// RTP ticks per second.
 const VIDEO_RATE: u32 = 90_000;
 const AUDIO_RATE: u32 = 48_000;
@@ -51,17 +52,14 @@ impl Worker {
     /// Runs until the orders are closed; then everything that was received is in the program.
     pub fn run(mut self) {
         let mut clock = PersonClock::default();
+        let mut tick = Clock.now();
         loop {
-            match self.samples.recv_timeout(TICK) {
-                Ok(sample) => {
-                    self.handle_sample(&mut clock, &sample);
-                    for _ in 0..BATCH {
-                        let Ok(sample) = self.samples.try_recv() else { break };
-                        self.handle_sample(&mut clock, &sample);
-                    }
-                }
-                // The publisher's task holds a sender for as long as it holds the orders.
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            tick = Clock.now().max(tick + TICK);
+            Clock.block_until(tick);
+            // What comes meanwhile has its turn with the next tick.
+            for _ in 0..SAMPLES {
+                let Ok(sample) = self.samples.try_recv() else { break };
+                self.handle_sample(&mut clock, &sample);
             }
             let is_over = loop {
                 match self.orders.try_recv() {

@@ -170,7 +170,7 @@ async fn a_viewer_sees_the_program_from_its_last_keyframe_on_and_hears_it() {
     let times = |frames: &[MediaData]| frames.iter().map(|frame| frame.time.as_seconds()).collect::<Vec<_>>();
     let is_regular = |pair: &[f64]| (pair[1] - pair[0] - 1.0 / 15.0).abs() < 0.001;
     assert!(times(&video).windows(2).all(is_regular), "{:?}", times(&video));
-    let mut decoder = OpusDecoder::new().unwrap();
+    let mut decoder = OpusDecoder::new(2).unwrap();
     let mut pcm = Vec::new();
     for packet in &audio {
         decoder.decode(Some(&packet.data), &mut pcm).unwrap();

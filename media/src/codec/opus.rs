@@ -20,47 +20,87 @@ pub fn duration(packet: &[u8]) -> Option<usize> {
     opus::packet::get_nb_samples(packet, SAMPLE_RATE).ok()
 }
 
-/// Decodes to interleaved stereo.
+/// Whether a packet is coded in stereo. Source: RFC 6716 §3.1.
+pub fn is_stereo(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|toc| toc & 0x04 != 0)
+}
+
+/// Decodes to interleaved samples of one or two channels.
+///
+/// A stream is decoded as mono until its first packet in stereo: a decoder for two channels takes nearly twice the time for the same audio.
 pub struct OpusDecoder {
     decoder: Decoder,
+    /// Channels that the decoder makes, 1 or 2.
+    decoded: usize,
+    /// Channels of the output, 1 or 2.
+    channels: usize,
 }
 
 impl OpusDecoder {
-    pub fn new() -> Result<Self, CodecError> {
-        let decoder = Decoder::new(SAMPLE_RATE, Channels::Stereo).map_err(|error| CodecError::SetUp {
-            codec: "Opus",
-            reason: error.to_string(),
-        })?;
-        Ok(Self { decoder })
+    /// `channels`: of the output, 1 or 2.
+    pub fn new(channels: u8) -> Result<Self, CodecError> {
+        Ok(Self {
+            decoder: decoder(Channels::Mono)?,
+            decoded: 1,
+            channels: if channels == 1 { 1 } else { 2 },
+        })
+    }
+
+    /// From now on the output has two channels.
+    pub fn widen(&mut self) {
+        self.channels = 2;
     }
 
     /// Appends a packet's audio to `out`, or 20 ms of concealment for None. Answers samples a channel.
     pub fn decode(&mut self, packet: Option<&[u8]>, out: &mut Vec<f32>) -> Result<usize, CodecError> {
-        let start = out.len();
         let room = if packet.is_some() { LONGEST } else { FRAME };
-        out.resize(start + 2 * room, 0.0);
-        let decoded = self
-            .decoder
-            .decode_float(packet.unwrap_or(&[]), &mut out[start..], false);
-        out.truncate(start + 2 * *decoded.as_ref().unwrap_or(&0));
-        decoded.map_err(|error| CodecError::Decode {
-            codec: "Opus",
-            reason: error.to_string(),
-        })
+        self.decode_into(packet.unwrap_or(&[]), room, false, out)
     }
 
     /// Appends the 20 ms before `next`, which were lost: by the forward error correction inside `next`, or by concealment if it has
     /// none. Source: RFC 6716 §2.1.7.
     pub fn recover(&mut self, next: &[u8], out: &mut Vec<f32>) -> Result<usize, CodecError> {
+        self.decode_into(next, FRAME, true, out)
+    }
+
+    /// `room`: samples a channel, at most.
+    fn decode_into(
+        &mut self,
+        packet: &[u8],
+        room: usize,
+        recovers: bool,
+        out: &mut Vec<f32>,
+    ) -> Result<usize, CodecError> {
+        if self.decoded < self.channels && is_stereo(packet) {
+            self.decoder = decoder(Channels::Stereo)?;
+            self.decoded = 2;
+        }
         let start = out.len();
-        out.resize(start + 2 * FRAME, 0.0);
-        let decoded = self.decoder.decode_float(next, &mut out[start..], true);
-        out.truncate(start + 2 * *decoded.as_ref().unwrap_or(&0));
+        out.resize(start + self.channels * room, 0.0);
+        // The decoder fills the whole room with concealment.
+        let place = &mut out[start..start + self.decoded * room];
+        let decoded = self.decoder.decode_float(packet, place, recovers);
+        let samples = *decoded.as_ref().unwrap_or(&0);
+        out.truncate(start + self.channels * samples);
+        if self.decoded < self.channels {
+            // From the last sample on: each is read before its place is written.
+            for sample in (0..samples).rev() {
+                let value = out[start + sample];
+                out[start + 2 * sample..start + 2 * sample + 2].fill(value);
+            }
+        }
         decoded.map_err(|error| CodecError::Decode {
             codec: "Opus",
             reason: error.to_string(),
         })
     }
+}
+
+fn decoder(channels: Channels) -> Result<Decoder, CodecError> {
+    Decoder::new(SAMPLE_RATE, channels).map_err(|error| CodecError::SetUp {
+        codec: "Opus",
+        reason: error.to_string(),
+    })
 }
 
 pub struct OpusEncoder {

@@ -310,7 +310,7 @@ fn loudness(samples: &[f32]) -> f32 {
 #[test]
 fn opus_gives_the_audio_back_and_conceals_a_lost_packet() {
     let mut encoder = OpusEncoder::new(2, 64).unwrap();
-    let mut decoder = OpusDecoder::new().unwrap();
+    let mut decoder = OpusDecoder::new(2).unwrap();
     let mut out = Vec::new();
     for pcm in tone(960 * 20, 2).chunks(1920) {
         let packet = encoder.encode(pcm).unwrap();
@@ -324,6 +324,37 @@ fn opus_gives_the_audio_back_and_conceals_a_lost_packet() {
         loudness(&out[9600..])
     );
     assert!(decoder.decode(Some(&[0xff; 3]), &mut out).is_err());
+}
+
+#[test]
+fn opus_in_mono_has_two_equal_channels_until_it_becomes_stereo() {
+    let (mut mono, mut stereo) = (OpusEncoder::new(1, 48).unwrap(), OpusEncoder::new(2, 96).unwrap());
+    let (mut two, mut one) = (OpusDecoder::new(2).unwrap(), OpusDecoder::new(1).unwrap());
+    let (mut wide, mut narrow) = (Vec::new(), Vec::new());
+    for pcm in tone(960 * 10, 1).chunks(960) {
+        let packet = mono.encode(pcm).unwrap();
+        assert!(!opus::is_stereo(&packet));
+        assert_eq!(two.decode(Some(&packet), &mut wide).unwrap(), 960);
+        assert_eq!(one.decode(Some(&packet), &mut narrow).unwrap(), 960);
+    }
+    assert!(wide.chunks(2).map(|pair| pair[0]).eq(narrow.iter().copied()));
+    assert!(wide.chunks(2).all(|pair| pair[0] == pair[1]));
+    // Left alone is heard left alone; one channel has the mean.
+    (wide, narrow) = (Vec::new(), Vec::new());
+    for pcm in tone(960 * 10, 2).chunks(1920) {
+        let left: Vec<f32> = pcm.chunks(2).flat_map(|pair| [pair[0], 0.0]).collect();
+        let packet = stereo.encode(&left).unwrap();
+        assert!(opus::is_stereo(&packet));
+        assert_eq!(two.decode(Some(&packet), &mut wide).unwrap(), 960);
+        assert_eq!(one.decode(Some(&packet), &mut narrow).unwrap(), 960);
+    }
+    let channel = |at: usize| loudness(&wide[4800..].iter().skip(at).step_by(2).copied().collect::<Vec<_>>());
+    assert!(channel(0) > 0.3 && channel(1) < 0.02, "{} {}", channel(0), channel(1));
+    assert!(
+        (loudness(&narrow[2400..]) - 0.177).abs() < 0.02,
+        "{}",
+        loudness(&narrow[2400..])
+    );
 }
 
 #[test]

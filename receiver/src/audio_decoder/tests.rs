@@ -33,7 +33,7 @@ struct Reader {
 impl Reader {
     fn new() -> Self {
         Self {
-            decoder: AudioDecoder::new().unwrap(),
+            decoder: AudioDecoder::new(2).unwrap(),
             audio: Vec::new(),
             is_audible: false,
             filled: 0,
@@ -141,7 +141,7 @@ fn three_lost_packets_are_concealed_and_a_fourth_is_corrected() {
 #[test]
 fn a_packet_that_comes_twice_is_heard_once() {
     let packets = packets(3, 0);
-    let mut decoder = AudioDecoder::new().unwrap();
+    let mut decoder = AudioDecoder::new(2).unwrap();
     assert_eq!(decoder.handle_packet(960, &packets[1]), Put::Waits);
     assert_eq!(decoder.handle_packet(958, &packets[1]), Put::Twice);
     assert_eq!(decoder.handle_packet(0, &packets[0]), Put::Waits);

@@ -10,7 +10,7 @@ mod video_line;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rotunda_media::codec::CodecError;
+use rotunda_media::codec::{CodecError, aac};
 use rotunda_media::program::{Absence, Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
 use rotunda_proto::program::StreamKind;
@@ -18,7 +18,7 @@ use rotunda_receiver::CodedVideo;
 use rotunda_receiver::timeline::Micros;
 
 use self::absences::{Absences, Pauses};
-use self::audio_line::{AacFrame, AudioLine, RATE, samples};
+use self::audio_line::{AacFrame, AudioLine, Channels, RATE, samples};
 use self::video_line::{H264Frame, VideoLine};
 use crate::plan::{Sent, Tracks};
 
@@ -78,6 +78,8 @@ struct Running {
     zero: Micros,
     audio: AudioLine,
     header: Arc<ProgramHeader>,
+    /// The header from the keyframe of that time on: the audio is stereo then.
+    next: Option<(Micros, Arc<ProgramHeader>)>,
 }
 
 impl StreamCore {
@@ -197,9 +199,10 @@ impl StreamCore {
         };
         let until = now - DELAY;
         let mut audio = Vec::new();
-        running
-            .audio
-            .encode_until(samples(until - running.zero), |frame| audio.push(frame))?;
+        if running.audio.wants_stereo() {
+            running.widen(until, &self.waiting, &mut audio)?;
+        }
+        running.encode_until(samples(until - running.zero), &mut audio)?;
         // Video waits for the audio of its time, which comes out of the encoder a little later.
         let reached = running.zero + running.audio.encoded() * 1_000_000 / i64::from(RATE);
         let mut audio = audio.into_iter().peekable();
@@ -208,18 +211,15 @@ impl StreamCore {
                 break;
             };
             let sample = samples(at - running.zero);
-            while let Some(before) = audio.next_if(|frame| frame.at <= sample) {
-                self.out.push_back(running.audio_frame(before));
+            while let Some(before) = audio.next_if(|frame| frame.pts.ticks() as i64 <= sample) {
+                self.out.push_back(before);
             }
             let ticks = ((at - running.zero).max(0) * i64::from(VIDEO_RATE) / 1_000_000) as u64;
             let ticks = self.last_ticks.map_or(ticks, |last| ticks.max(last + 1));
             self.last_ticks = Some(ticks);
-            self.out.push_back(running.video_frame(ticks, frame));
+            self.out.push_back(running.video_frame(at, ticks, frame));
         }
-        for frame in audio {
-            let frame = running.audio_frame(frame);
-            self.out.push_back(frame);
-        }
+        self.out.extend(audio);
         Ok(())
     }
 
@@ -251,9 +251,10 @@ impl StreamCore {
 
     /// Whether the publisher should be asked for a keyframe now; counts as asked.
     pub fn take_key_request(&mut self, now: Micros) -> bool {
+        let changes = matches!(&self.state, State::Running(running) if running.audio.wants_stereo());
         let is_still = self.kind == StreamKind::Aux && self.video_at.is_some_and(|at| now - at >= STILL);
         self.tracks.video == Sent::Yes
-            && (self.video.take_key_request(now) || is_still && self.video.take_repeat_request(now))
+            && (self.video.take_key_request(now) || (is_still || changes) && self.video.take_repeat_request(now))
     }
 
     fn begin(&mut self, now: Micros) -> Result<(), CodecError> {
@@ -276,6 +277,10 @@ impl StreamCore {
             }
             (None, None) => return Ok(()),
         };
+        // Nothing of it is due before. Until then its audio, too, may say what it is.
+        if packets.is_empty() && self.tracks.audio == Sent::Yes && now - zero < DELAY {
+            return Ok(());
+        }
         let lead_in = match key {
             Some((at, frame)) => video_line::black_frames(zero, *at, PLACEHOLDER_EVERY, &frame.header)?,
             None => Vec::new(),
@@ -286,12 +291,23 @@ impl StreamCore {
         while self.waiting.front().is_some_and(|(at, _)| *at < zero) {
             self.waiting.pop_front();
         }
-        let audio = AudioLine::new(0)?;
+        let channels = match self.kind {
+            // Files and streams cannot all change to stereo without a seam: what is not known yet may be stereo.
+            StreamKind::Main => packets.iter().map(|(_, packet)| Channels::of(packet)).max(),
+            // It stays silent: the audio of a screen goes with the camera.
+            StreamKind::Aux => Some(Channels::Mono),
+        };
+        let audio = AudioLine::new(0, channels.unwrap_or(Channels::Stereo))?;
         let header = Arc::new(ProgramHeader {
             video,
             audio: audio.header(),
         });
-        let mut running = Running { zero, audio, header };
+        let mut running = Running {
+            zero,
+            audio,
+            header,
+            next: None,
+        };
         // A track that was never there is no absence; the silent track of a screen is none either.
         if self.tracks.audio != Sent::No {
             self.audio_absences.begin(zero);
@@ -338,23 +354,52 @@ impl Running {
         self.audio.handle_packet(packet, samples(at - self.zero));
     }
 
-    fn audio_frame(&self, frame: AacFrame) -> Arc<Frame> {
-        Arc::new(Frame {
-            track: Track::Audio,
-            pts: MediaTime::new(frame.at.max(0) as u64, RATE),
-            duration: rotunda_media::codec::aac::FRAME as u32,
-            is_key: true,
-            data: frame.data,
-            header: self.header.clone(),
-        })
+    /// Makes the audio stereo where the program can change: at a keyframe that is due, and at once without video.
+    fn widen(
+        &mut self,
+        until: Micros,
+        waiting: &VecDeque<(Micros, H264Frame)>,
+        out: &mut Vec<Arc<Frame>>,
+    ) -> Result<(), CodecError> {
+        let (at, video) = match self.header.video {
+            None => (until, None),
+            Some(_) => {
+                let key = waiting.iter().find(|(at, frame)| {
+                    frame.is_key && *at <= until && samples(*at - self.zero) >= self.audio.cursor()
+                });
+                let Some((at, frame)) = key else { return Ok(()) };
+                (*at, Some(frame.header.clone()))
+            }
+        };
+        // The frame in which the keyframe is begins before it.
+        self.encode_until(samples(at - self.zero) + aac::FRAME as i64 - 1, out)?;
+        let header = self.header.clone();
+        self.audio.widen(|frame| out.push(audio_frame(frame, &header)))?;
+        let audio = self.audio.header();
+        let header = Arc::new(ProgramHeader { video, audio });
+        match header.video {
+            Some(_) => self.next = Some((at, header)),
+            None => self.header = header,
+        }
+        Ok(())
     }
 
-    fn video_frame(&mut self, ticks: u64, frame: H264Frame) -> Arc<Frame> {
+    fn encode_until(&mut self, until: i64, out: &mut Vec<Arc<Frame>>) -> Result<(), CodecError> {
+        let header = self.next.as_ref().map_or(&self.header, |(_, header)| header);
+        self.audio
+            .encode_until(until, |frame| out.push(audio_frame(frame, header)))
+    }
+
+    /// `at`: when it was captured; `ticks`: the same on the program's clock.
+    fn video_frame(&mut self, at: Micros, ticks: u64, frame: H264Frame) -> Arc<Frame> {
         let duration = VIDEO_RATE / u32::from(frame.header.framerate.max(1));
+        if let Some((_, next)) = self.next.take_if(|(from, _)| frame.is_key && *from <= at) {
+            self.header = next;
+        }
         if frame.is_key && self.header.video.as_ref() != Some(&frame.header) {
             self.header = Arc::new(ProgramHeader {
                 video: Some(frame.header),
-                audio: self.audio.header(),
+                audio: self.header.audio.clone(),
             });
         }
         Arc::new(Frame {
@@ -366,6 +411,17 @@ impl Running {
             header: self.header.clone(),
         })
     }
+}
+
+fn audio_frame(frame: AacFrame, header: &Arc<ProgramHeader>) -> Arc<Frame> {
+    Arc::new(Frame {
+        track: Track::Audio,
+        pts: MediaTime::new(frame.at.max(0) as u64, RATE),
+        duration: aac::FRAME as u32,
+        is_key: true,
+        data: frame.data,
+        header: header.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ struct Test {
     now: Micros,
     camera: H264Encoder,
     microphone: OpusEncoder,
+    /// Of the microphone, 1 or 2.
+    channels: u8,
     next_video: Micros,
     next_audio: Micros,
     frames: Vec<Arc<Frame>>,
@@ -35,10 +37,16 @@ impl Test {
             now: 5_000_000,
             camera: H264Encoder::new(config).unwrap(),
             microphone: OpusEncoder::new(2, 64).unwrap(),
+            channels: 2,
             next_video: 5_000_000,
             next_audio: 5_000_000,
             frames: Vec::new(),
         }
+    }
+
+    fn speak(&mut self, channels: u8) {
+        self.microphone = OpusEncoder::new(channels, 64).unwrap();
+        self.channels = channels;
     }
 
     /// Lets time pass; the publisher sends what it is told to.
@@ -48,7 +56,10 @@ impl Test {
             self.now += 10_000;
             if self.next_audio <= self.now {
                 if sends.audio == Sent::Yes {
-                    let packet = self.microphone.encode(&[0.1; 1920]).unwrap();
+                    let packet = self
+                        .microphone
+                        .encode(&[0.1; 1920][..960 * usize::from(self.channels)])
+                        .unwrap();
                     self.core.handle_audio(self.next_audio, &packet.as_ref().into());
                 }
                 self.next_audio += 20_000;
@@ -105,6 +116,55 @@ fn a_program_begins_with_a_keyframe_and_its_audio_has_no_gap() {
     for pair in test.frames.windows(2) {
         let back = seconds(&pair[0]) - seconds(&pair[1]);
         assert!(back < 0.03, "frames come in order of time: {back}");
+    }
+}
+
+#[test]
+fn a_microphone_in_mono_makes_mono_and_music_in_stereo_makes_stereo() {
+    for channels in [1, 2] {
+        let mut test = Test::new(StreamKind::Main, BOTH);
+        test.speak(channels);
+        test.run(2_000_000, BOTH);
+        assert!(!test.frames.is_empty());
+        assert!(test.frames.iter().all(|frame| frame.header.audio.channels == channels));
+    }
+}
+
+#[test]
+fn audio_that_becomes_stereo_changes_the_program_at_a_keyframe_and_without_a_gap() {
+    let only_audio = Tracks {
+        audio: Sent::Yes,
+        video: Sent::No,
+    };
+    for sent in [BOTH, only_audio] {
+        let mut test = Test::new(StreamKind::Main, sent);
+        test.speak(1);
+        test.run(3_000_000, sent);
+        test.speak(2);
+        test.run(3_000_000, sent);
+        let audio = test.of(Track::Audio);
+        for (number, frame) in audio.iter().enumerate() {
+            assert_eq!(frame.pts.ticks(), 1024 * number as u64);
+        }
+        let position = |frames: &[Arc<Frame>]| {
+            frames
+                .iter()
+                .position(|frame| frame.header.audio.channels == 2)
+                .unwrap()
+        };
+        let change = position(&test.frames);
+        assert!(
+            test.frames[change..]
+                .iter()
+                .all(|frame| frame.header.audio.channels == 2)
+        );
+        let (first, wide) = (&test.frames[change], &audio[position(&audio)]);
+        if sent == BOTH {
+            assert!(first.track == Track::Video && first.is_key, "readers cut at a keyframe");
+            let late = seconds(wide) - seconds(first);
+            assert!((0.0..0.022).contains(&late), "{late}");
+        }
+        assert!((2.5..4.0).contains(&seconds(wide)), "{}", seconds(wide));
     }
 }
 
