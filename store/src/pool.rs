@@ -6,7 +6,8 @@ use std::time::Duration;
 use metrics::{counter, gauge};
 use rotunda_proto::clock::Clock;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tracing::debug;
 
 use crate::{OpenError, StoreError, migrations};
@@ -121,6 +122,7 @@ impl Store {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_WITHIN)
+            .after_release(|connection, _| Box::pin(is_at_rest(connection)))
             .connect_with(options)
             .await
             .map_err(OpenError::Connect)?;
@@ -165,6 +167,18 @@ impl Store {
     pub async fn close(&self) {
         on_pool!(self, pool => pool.close().await);
     }
+}
+
+/// Whether a connection that comes back to the pool has no transaction.
+///
+/// SQLite rolls a transaction back itself when the disk is full (<https://www.sqlite.org/lang_transaction.html>, "Response To Errors Within A
+/// Transaction"). `sqlx`'s own rollback fails then, and it goes on to count a transaction that is not there: the next one is a savepoint
+/// for it, whose rollback ends nothing. The lock stays with the connection, no other one writes, and what it commits itself is lost when it is
+/// closed. So it is closed at once.
+async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback of a transaction that was dropped is before it in the queue.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 pub(crate) enum Outcome<T> {
@@ -220,5 +234,40 @@ fn passes(error: &sqlx::Error) -> bool {
             }
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rotunda_proto::clock::Clock;
+
+    use super::*;
+    use crate::NewEvent;
+
+    const INSERT: &str = "INSERT OR ROLLBACK INTO event_stream (id, body, appended_unix_ms) VALUES ($1, 'x', 0)";
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_has_rolled_back_itself_leaves_no_lock_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("rotunda.db").display());
+        let (store, other) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
+        let Pool::Sqlite(pool) = &store.pool else { unreachable!() };
+        for number in 0..2 * CONNECTIONS {
+            // The second one conflicts, and SQLite rolls back: as it does when the disk is full.
+            let mut refused = pool.begin().await.unwrap();
+            for _ in 0..2 {
+                let _conflict = sqlx::query(INSERT).bind(format!("refused-{number}")).execute(&mut *refused).await;
+            }
+            drop(refused);
+            let mut dropped = pool.begin().await.unwrap();
+            sqlx::query(INSERT).bind(format!("dropped-{number}")).execute(&mut *dropped).await.unwrap();
+        }
+        let event = NewEvent {
+            id: "later".to_owned(),
+            body: "{}".to_owned(),
+        };
+        other.append_events(&[event], Clock.unix()).await.unwrap();
+        let there: Vec<String> = sqlx::query_scalar("SELECT id FROM event_stream").fetch_all(pool).await.unwrap();
+        assert_eq!(there, ["later"]);
     }
 }
