@@ -1,6 +1,6 @@
 // The class of TRTC's web SDK (version 5), on a Rotunda server.
 
-import { capture, listDevices, watchDevices } from '../sdk/devices';
+import { canShareScreen, capture, listDevices, watchDevices } from '../sdk/devices';
 import { LocalMedia } from '../sdk/local_media';
 import { Voices } from '../sdk/playback';
 import { Room } from '../sdk/room';
@@ -266,7 +266,7 @@ export class TRTC extends EventTargetOfTRTC {
   static async isSupported() {
     const isWebRTCSupported = typeof RTCPeerConnection === 'function';
     const isMediaDevicesSupported = typeof navigator.mediaDevices?.getUserMedia === 'function';
-    const isScreenShareSupported = typeof navigator.mediaDevices?.getDisplayMedia === 'function';
+    const isScreenShareSupported = canShareScreen();
     const codecs = (isWebRTCSupported ? RTCRtpSender.getCapabilities('video')?.codecs : undefined) ?? [];
     const has = (name: string) => codecs.some(({ mimeType }) => mimeType.toLowerCase() === `video/${name}`);
     const detail = {
