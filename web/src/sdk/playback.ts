@@ -139,7 +139,7 @@ async function start(element: HTMLMediaElement): Promise<void> {
 }
 
 /** Safari pauses media in the background, and plays none there that is new: it goes on when the page is visible again. */
-function whenVisible(listener: () => void): () => void {
+export function whenVisible(listener: () => void): () => void {
   const look = () => { if (document.visibilityState === 'visible') listener(); };
   document.addEventListener('visibilitychange', look);
   return () => document.removeEventListener('visibilitychange', look);
