@@ -105,6 +105,7 @@ export class Tiles {
     const element = document.createElement('article');
     const initial = Object.assign(document.createElement('span'), { className: 'initial', textContent: slot.userId[0] ?? '?' });
     initial.setAttribute('aria-hidden', 'true');
+    initial.style.setProperty('--hue', String(hueOf(slot.userId)));
     const pin = Object.assign(document.createElement('button'), { className: 'pin', type: 'button' });
     pin.append(icon('pin'));
     pin.onclick = () => this.togglePin(key);
@@ -131,8 +132,8 @@ export class Tiles {
     const marks = [muted ? t('muted') : '', hand ? t('handRaised') : ''].filter(Boolean);
     const text = [name, ...marks].join(' · ');
     if (tile.element.getAttribute('aria-label') !== text) {
-      tile.label.textContent = text;
-      if (hand) tile.label.prepend('✋ ');
+      const signs = [hand ? '✋' : '', muted ? icon('microphoneOff') : ''].filter((sign) => sign !== '');
+      tile.label.replaceChildren(...signs, Object.assign(document.createElement('span'), { textContent: name }));
       tile.element.setAttribute('aria-label', text);
     }
     const [act, pressed] = [t(this.pinned === key ? 'unpin' : 'pin', name), String(this.pinned === key)];
@@ -207,4 +208,11 @@ export class Tiles {
       this.place.style.setProperty(`--${name}`, String(value));
     }
   }
+}
+
+/** The colour behind a member's initial, degrees: the same on every page, and by the golden angle another one for similar names. */
+function hueOf(userId: string): number {
+  let hash = 0;
+  for (const letter of userId) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) % 1_000_003;
+  return Math.round(hash * 137.508) % 360;
 }
