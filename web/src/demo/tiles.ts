@@ -1,7 +1,7 @@
 // The participants: a tile for each member and screen, in a grid or around one of them.
 
 import type { LocalMedia } from '../sdk/local_media';
-import { attach } from '../sdk/playback';
+import { attach, playAgain, whenVisible } from '../sdk/playback';
 import type { Room } from '../sdk/room';
 import type { Slot } from '../sdk/types';
 import { icon } from './icons';
@@ -15,7 +15,7 @@ const REACTION_MS = 5000;
 interface Tile {
   element: HTMLElement;
   video?: HTMLVideoElement;
-  /** Ends the video of another member. */
+  /** Ends the video. */
   stop?: () => void;
   slot: Slot;
   label: HTMLElement;
@@ -158,7 +158,7 @@ export class Tiles {
       tile.video = Object.assign(document.createElement('video'), { autoplay: true, playsInline: true, muted: true });
       Object.assign(tile.video.dataset, { user: userId, source });
       tile.element.prepend(tile.video);
-      if (!own) tile.stop = attach(this.room, tile.slot, tile.video, { adapt: this.adapt });
+      tile.stop = own ? whenVisible(playAgain(tile.video)) : attach(this.room, tile.slot, tile.video, { adapt: this.adapt });
     }
     if (!own) return;
     const track = this.media.track('camera');

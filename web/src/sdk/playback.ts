@@ -145,6 +145,11 @@ export function whenVisible(listener: () => void): () => void {
   return () => document.removeEventListener('visibilitychange', look);
 }
 
+/** For the own preview, which needs no tap: the page captures. */
+export function playAgain(element: HTMLVideoElement): () => void {
+  return () => { if (element.paused && element.srcObject) void element.play().catch(() => {}); };
+}
+
 /** What browsers take for an act of the person; Safari does not take all of them. */
 const TAPS = ['pointerup', 'click', 'keyup'] as const;
 

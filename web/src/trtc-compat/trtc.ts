@@ -276,7 +276,11 @@ export class TRTC extends EventTargetOfTRTC {
   }
 
   static async setCurrentSpeaker(speakerId: string): Promise<void> {
-    await Promise.all([...TRTC.all].map(({ entered }) => entered?.voices.setOutput(speakerId)));
+    try {
+      await Promise.all([...TRTC.all].map(({ entered }) => entered?.voices.setOutput(speakerId)));
+    } catch (error) {
+      throw RtcError.convertFrom(error as Error, 'setCurrentSpeaker');
+    }
   }
 
   private async enter(config: EnterRoomConfig, fnName: string): Promise<void> {
