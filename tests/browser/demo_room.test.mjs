@@ -110,6 +110,10 @@ describe('the demo room', { skip: cannotRun() }, () => {
     assert.equal(await ann.locator('.tile.featured').count(), 0);
 
     await ann.locator('#toggle-people').click();
+    await ann.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await ann.getByRole('button', { name: 'Copy the link to this room' }).click();
+    await ann.getByRole('button', { name: 'The link is copied' }).waitFor();
+    assert.equal(await ann.evaluate(() => navigator.clipboard.readText()), `${new URL(server.url).origin}/?room=1001`);
     await bob.getByRole('button', { name: 'Raise hand' }).click();
     await until(ann, 'the raised hand', () => document.querySelector('.tile[aria-label="bob · hand raised"]') && document.querySelector('#people').innerText.includes('✋ bob'), undefined, PATIENCE);
     const cat = await open('cat', 3, '&auto=1');
@@ -147,7 +151,7 @@ describe('the demo room', { skip: cannotRun() }, () => {
     await until(bob, 'the chosen camera', (id) => window.askedFor === id, camera, PATIENCE);
     await until(ann, "bob's video of it", () => document.querySelector('video[data-user="bob"]')?.videoWidth > 0, undefined, PATIENCE);
 
-    await bob.getByRole('button', { name: 'Mute' }).click();
+    await bob.keyboard.press('Control+d');
     await until(ann, 'the muted member', () => document.querySelector('.tile[aria-label="bob · muted"]'), undefined, PATIENCE);
     await bob.getByRole('button', { name: 'Stop camera' }).click();
     await until(ann, 'no video', () => !document.querySelector('video[data-user="bob"]'), undefined, PATIENCE);

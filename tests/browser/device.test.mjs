@@ -176,9 +176,9 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     await ann.click('#keys');
     assert.equal(await request('seek', { time: (noon + 15) * 1000 }), 'ok');
     await until(ann, 'what was sought', `(() => { const mark = (${mark})(); return mark?.id === 33 && mark.count >= 375; })()`);
-    await ann.click('#back');
+    await ann.click('#backwards');
     await until(ann, 'earlier frames', `(() => { const mark = (${mark})(); return mark?.id === 33 && mark.count < 300 && mark.count % 25 === 0; })()`);
-    await ann.click('#back');
+    await ann.click('#backwards');
     await until(ann, 'every frame, forward again', `(() => { const mark = (${mark})(); return mark?.id === 33 && mark.count % 25 !== 0; })()`);
     await ann.selectOption('#speed', '10');
     assert.equal(await request('seek', { time: (noon + 18) * 1000 }), 'ok');
@@ -215,5 +215,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     const count = (word) => out.split('\n').filter((line) => line.startsWith(`${word} visitor=`)).sort().map((line) => line.slice(word.length));
     assert.deepEqual(count('start'), count('stop'));
     await until(ann, 'the camera is offline', () => document.querySelector('#cover').textContent.includes('offline'), undefined, 40);
+    await ann.click('#back');
+    await until(ann, 'the list of cameras', () => document.querySelector('#devices').checkVisibility() && document.querySelector('#device-list li'));
   });
 });

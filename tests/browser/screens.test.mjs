@@ -206,6 +206,24 @@ describe('the screens', { skip: cannotRun() ?? (existsSync(join(DIST, 'index.htm
       await page.context().close();
     });
 
+    test(`cameras: ${variant.name}`, async () => {
+      const page = await open(variant);
+      await page.route('**/demo/user-sig', (route) => route.fulfill({ contentType: 'application/json', body: JSON.stringify({ sdkAppId: APPLICATION, userSig: 'sig' }) }));
+      // The camera never answers.
+      await page.routeWebSocket(/\/ws$/, () => {});
+      await page.goto(`${pages.url}/device.html`);
+      await page.locator('#no-devices').waitFor();
+      await look(page, { ...variant, golden: false }, 'devices');
+      assert.equal(await page.locator('h1').innerText(), variant.lang === 'zh' ? '摄像头' : 'Cameras');
+      await page.goto(`${pages.url}/device.html?device=cam_front`);
+      await page.locator('#camera').waitFor();
+      for (const tab of ['live', 'playback']) {
+        await page.locator(`#tab-${tab}`).click();
+        await look(page, { ...variant, golden: false }, `device-${tab}`);
+      }
+      await page.context().close();
+    });
+
     test(`calls: ${variant.name}`, async () => {
       const page = await open(variant);
       await page.route('**/demo/user-sig', (route) => route.fulfill({ contentType: 'application/json', body: JSON.stringify({ sdkAppId: APPLICATION, userSig: 'sig' }) }));

@@ -1,15 +1,13 @@
 // The choice of microphone, camera and speaker during a call.
 
 import { listDevices, watchDevices } from '../sdk/devices';
+import { canSetOutput } from '../sdk/playback';
 import type { CallEngine } from './engine';
 import { CallRoom } from './media';
 import { make } from './parts';
 import type { Key, Texts } from './texts';
 
 const KINDS: [MediaDeviceKind, Key][] = [['audioinput', 'microphone'], ['videoinput', 'camera'], ['audiooutput', 'speaker']];
-
-/** Firefox and Safari choose the speaker themselves, in some versions. */
-const choosesSpeaker = () => 'setSinkId' in HTMLMediaElement.prototype;
 
 export class DevicePanel {
   readonly element: HTMLElement;
@@ -23,7 +21,7 @@ export class DevicePanel {
     close.onclick = onClose;
     this.element = make('div', 'add devices', { role: 'group', 'aria-label': texts.t('devices'), hidden: '' });
     for (const [kind, name] of KINDS) {
-      if (kind === 'audiooutput' && !choosesSpeaker()) continue;
+      if (kind === 'audiooutput' && !canSetOutput()) continue;
       const select = make('select', '', { 'data-kind': kind });
       select.onchange = () => this.act(this.room?.choose(kind, select.value) ?? Promise.resolve());
       this.selects.set(kind, select);

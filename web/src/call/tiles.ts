@@ -1,7 +1,7 @@
 // The people of a call: a tile for each, with their video, or their avatar.
 
 import { bestGrid } from '../demo/layout';
-import { attach } from '../sdk/playback';
+import { attach, playAgain, whenVisible } from '../sdk/playback';
 import type { CallEngine } from './engine';
 import { CallRoom } from './media';
 import { avatar, make, nameOf } from './parts';
@@ -17,7 +17,7 @@ interface Tile {
   /** The profile that the face shows. */
   shown?: Profile;
   video?: HTMLVideoElement;
-  /** Ends the video of another member. */
+  /** Ends the video. */
   stop?: () => void;
 }
 
@@ -144,7 +144,7 @@ export class Tiles {
       tile.video = Object.assign(document.createElement('video'), { autoplay: true, playsInline: true, muted: true });
       Object.assign(tile.video.dataset, { user: userId, source: 'camera' });
       tile.name.before(tile.video);
-      if (!own) tile.stop = attach(room.room, { userId, source: 'camera' }, tile.video);
+      tile.stop = own ? whenVisible(playAgain(tile.video)) : attach(room.room, { userId, source: 'camera' }, tile.video);
     }
     if (!own) return;
     const track = room.local.track('camera');

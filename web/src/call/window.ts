@@ -1,5 +1,6 @@
 // The window of a call that this device is in: tiles, controls, and the small floating form.
 
+import { canShareScreen } from '../sdk/devices';
 import type { CallEngine } from './engine';
 import { DevicePanel } from './device_panel';
 import { Notices } from './notices';
@@ -37,7 +38,7 @@ export class CallWindow {
     this.camera = action('camera', () => act(engine.media?.camera ? engine.closeCamera() : engine.openCamera()));
     this.screen = action('screen', () => act(engine.media?.screen ? engine.stopScreenShare() : engine.startScreenShare()));
     // Phones have no screen to share.
-    this.screen.hidden = !('getDisplayMedia' in (navigator.mediaDevices ?? {}));
+    this.screen.hidden = !canShareScreen();
     this.devices = make('button', 'round', { type: 'button', 'data-action': 'devices', 'aria-label': texts.t('devices'), title: texts.t('devices') }, icon('devices'));
     this.devices.onclick = () => this.showDevices(this.devicePanel.hidden);
     this.devicePanel = new DevicePanel(engine, texts, act, () => this.showDevices(false));

@@ -9,6 +9,8 @@ export interface Column<Row> {
   cell: (row: Row) => Child;
   /** Numbers are on the right. */
   isNumber?: boolean;
+  /** Short names, which stay in one line although they have hyphens. */
+  isWhole?: boolean;
 }
 
 interface Drawn { key: string; json: string; row: HTMLElement }
@@ -48,7 +50,7 @@ export class Table<Row> {
 
   private draw(row: Row): HTMLElement {
     const cells = this.columns.map((column) =>
-      h('td', { role: 'cell', 'data-label': column.title, class: column.isNumber ? 'number' : '' }, h('div', { class: 'cell' }, column.cell(row))));
+      h('td', { role: 'cell', 'data-label': column.title, class: column.isNumber ? 'number' : column.isWhole ? 'whole' : '' }, h('div', { class: 'cell' }, column.cell(row))));
     return h('tr', { role: 'row' }, cells);
   }
 

@@ -1,5 +1,6 @@
 // The buttons at the bottom.
 
+import { canShareScreen } from '../sdk/devices';
 import type { LocalMedia } from '../sdk/local_media';
 import type { Room } from '../sdk/room';
 import { find } from './find';
@@ -46,7 +47,7 @@ export function controls(room: Room, media: LocalMedia, panel: Panel, tiles: Til
   seat.onclick = () => seats.toggleAsk();
   const drawRole = () => {
     const audience = seats.role === 'audience';
-    for (const id of ['#mute-audio', '#mute-camera', '#share']) button(id).hidden = audience;
+    for (const id of ['#mute-audio', '#mute-camera', '#share']) button(id).hidden = audience || (id === '#share' && !canShareScreen());
     seat.hidden = !audience;
     seat.setAttribute('aria-pressed', String(seats.isAsking));
     face(seat, 'microphone', t(seats.isAsking ? 'withdraw' : 'askToSpeak'));

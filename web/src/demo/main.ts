@@ -15,12 +15,14 @@ import { controls } from './controls';
 import { Devices } from './devices';
 import { find } from './find';
 import { chooseLanguage, errorText, languages, t, translatePage } from './i18n';
+import { invitation } from './invitation';
 import { MixPanel } from './mix_panel';
 import { NoMedia, testNetwork, verdict } from './network_check';
 import { Panel } from './panel';
 import { reactions } from './reactions';
 import { roomDevices } from './room_devices';
 import { Seats } from './seats';
+import { shortcuts } from './shortcuts';
 import { Tiles } from './tiles';
 import { keepPass, keptPass, WaitingList, waitingPage } from './waiting';
 
@@ -192,6 +194,8 @@ async function enter(room: Room, roomId: number | string, role: Role): Promise<v
   breakouts(room, panel, String(roomId), say);
   new WaitingList(room, say, () => panel.show('people'), (count) => panel.showWaiting(count));
   const chosen = roomDevices(media, voices, say);
+  invitation(roomId, ticket === undefined, say);
+  const endShortcuts = shortcuts(stage);
   panel.onDevices = chosen.list;
   media.on('changed', chosen.list);
   const count = find('#count', HTMLElement);
@@ -202,6 +206,7 @@ async function enter(room: Room, roomId: number | string, role: Role): Promise<v
   room.on('closed', (error) => {
     stopComingBack();
     chosen.end();
+    endShortcuts();
     media.close();
     voices.close();
     // The page begins anew, with the reason.

@@ -2,7 +2,7 @@
 
 import { listDevices, watchDevices } from '../sdk/devices';
 import type { LocalMedia } from '../sdk/local_media';
-import type { Voices } from '../sdk/playback';
+import { canSetOutput, type Voices } from '../sdk/playback';
 import { find } from './find';
 import { errorText, t } from './i18n';
 
@@ -26,7 +26,7 @@ export function roomDevices(media: LocalMedia, voices: Voices, say: (text: strin
       if (devices.length === 0) select.append(new Option(t('noDevice'), ''));
       if (devices.some(({ deviceId }) => deviceId === used)) select.value = used;
       // A member of the audience sends nothing, and some browsers choose the speaker themselves.
-      select.disabled = devices.length === 0 || (kind === 'audiooutput' ? !('setSinkId' in HTMLMediaElement.prototype) : media.track(source) === undefined);
+      select.disabled = devices.length === 0 || (kind === 'audiooutput' ? !canSetOutput() : media.track(source) === undefined);
     }
   };
   for (const [kind, selector] of entries) {

@@ -1,22 +1,24 @@
 // The participants: a tile for each member and screen, in a grid or around one of them.
 
 import type { LocalMedia } from '../sdk/local_media';
-import { attach } from '../sdk/playback';
+import { attach, playAgain, whenVisible } from '../sdk/playback';
 import type { Room } from '../sdk/room';
 import type { Slot } from '../sdk/types';
 import { icon } from './icons';
 import { t } from './i18n';
 import { bestGrid } from './layout';
 
+/** Between tiles, pixels; the padding around them is as wide. */
 const GAP = 10;
 const REACTION_MS = 5000;
 
 interface Tile {
   element: HTMLElement;
   video?: HTMLVideoElement;
-  /** Ends the video of another member. */
+  /** Ends the video. */
   stop?: () => void;
   slot: Slot;
+  label: HTMLElement;
   pin: HTMLButtonElement;
 }
 
@@ -29,6 +31,9 @@ export class Tiles {
   /** The member who spoke last. */
   private speaker?: string;
   private hands = new Set<string>();
+  /** The place without its padding, pixels: measured by the observer, because reading it here would force a layout each time. */
+  private size = { width: 0, height: 0 };
+  private arranged = '';
   view: View = 'grid';
 
   /** `adapt`: the size of a tile chooses the layer of its video. */
@@ -43,9 +48,17 @@ export class Tiles {
     room.on('speakers', (speakers) => {
       this.speaking = new Set(speakers.map(({ userId }) => userId));
       this.speaker = speakers.find(({ userId }) => userId !== room.userId)?.userId ?? this.speaker;
-      this.draw();
+      // Several times a second: nothing else has changed.
+      for (const tile of this.tiles.values()) this.showSpeaking(tile);
+      this.arrange();
     });
-    new ResizeObserver(() => this.arrange()).observe(place);
+    const observer = new ResizeObserver((entries) => {
+      const { width, height } = entries.at(-1)?.contentRect ?? this.size;
+      this.size = { width, height };
+      this.arrange();
+    });
+    observer.observe(place);
+    room.on('closed', () => observer.disconnect());
   }
 
   setView(view: View): void {
@@ -92,12 +105,15 @@ export class Tiles {
     const element = document.createElement('article');
     const initial = Object.assign(document.createElement('span'), { className: 'initial', textContent: slot.userId[0] ?? '?' });
     initial.setAttribute('aria-hidden', 'true');
+    initial.style.setProperty('--hue', String(hueOf(slot.userId)));
     const pin = Object.assign(document.createElement('button'), { className: 'pin', type: 'button' });
     pin.append(icon('pin'));
     pin.onclick = () => this.togglePin(key);
-    element.append(initial, Object.assign(document.createElement('span'), { className: 'name' }), pin);
+    const label = Object.assign(document.createElement('span'), { className: 'name' });
+    element.append(initial, label, pin);
     this.place.append(element);
-    const tile = { element, slot, pin };
+    this.arranged = '';
+    const tile = { element, slot, label, pin };
     this.tiles.set(key, tile);
     return tile;
   }
@@ -109,21 +125,27 @@ export class Tiles {
     const name = source === 'screen' ? t('screenOf', userId) : own ? t('you', userId) : userId;
     const muted = source === 'camera' && (own ? this.media.isMuted('audio') : state?.audio === 'muted');
     const hand = source === 'camera' && this.hands.has(userId);
-    tile.element.className = ['tile', own ? 'own' : '', source === 'screen' ? 'screen' : '',
-      source === 'camera' && this.speaking.has(userId) ? 'speaking' : ''].filter(Boolean).join(' ');
+    tile.element.classList.add('tile');
+    tile.element.classList.toggle('own', own);
+    tile.element.classList.toggle('screen', source === 'screen');
+    this.showSpeaking(tile);
     const marks = [muted ? t('muted') : '', hand ? t('handRaised') : ''].filter(Boolean);
     const text = [name, ...marks].join(' · ');
-    const label = tile.element.querySelector('.name');
-    if (label && label.textContent !== text) {
-      label.textContent = text;
-      if (hand) label.prepend('✋ ');
+    if (tile.element.getAttribute('aria-label') !== text) {
+      const signs = [hand ? '✋' : '', muted ? icon('microphoneOff') : ''].filter((sign) => sign !== '');
+      tile.label.replaceChildren(...signs, Object.assign(document.createElement('span'), { textContent: name }));
+      tile.element.setAttribute('aria-label', text);
     }
-    tile.element.setAttribute('aria-label', text);
-    tile.pin.setAttribute('aria-label', t(this.pinned === key ? 'unpin' : 'pin', name));
-    tile.pin.setAttribute('aria-pressed', String(this.pinned === key));
+    const [act, pressed] = [t(this.pinned === key ? 'unpin' : 'pin', name), String(this.pinned === key)];
+    if (tile.pin.getAttribute('aria-label') !== act) tile.pin.setAttribute('aria-label', act);
+    if (tile.pin.getAttribute('aria-pressed') !== pressed) tile.pin.setAttribute('aria-pressed', pressed);
     const sends = own ? this.media.track('camera')?.enabled : state?.[source === 'screen' ? 'screen' : 'camera'] === 'on' && this.arrives(tile.slot);
     if (sends) this.show(tile, own);
     else this.hide(tile);
+  }
+
+  private showSpeaking({ element, slot: { userId, source } }: Tile): void {
+    element.classList.toggle('speaking', source === 'camera' && this.speaking.has(userId));
   }
 
   private arrives(slot: Slot): boolean {
@@ -136,7 +158,7 @@ export class Tiles {
       tile.video = Object.assign(document.createElement('video'), { autoplay: true, playsInline: true, muted: true });
       Object.assign(tile.video.dataset, { user: userId, source });
       tile.element.prepend(tile.video);
-      if (!own) tile.stop = attach(this.room, tile.slot, tile.video, { adapt: this.adapt });
+      tile.stop = own ? whenVisible(playAgain(tile.video)) : attach(this.room, tile.slot, tile.video, { adapt: this.adapt });
     }
     if (!own) return;
     const track = this.media.track('camera');
@@ -170,15 +192,27 @@ export class Tiles {
     return keys.find((key) => key.endsWith('/screen')) ?? speaker ?? keys.find((key) => key !== this.room.userId) ?? keys[0];
   }
 
+  /** Writes only what has changed, and reads no layout. */
   private arrange(): void {
+    const { width: place, height } = this.size;
+    if (place <= 0) return;
     const featured = this.featured();
     const count = this.tiles.size;
+    const { columns, width } = bestGrid(count, place, height, GAP);
+    const arranged = JSON.stringify([featured, count, columns, width, place]);
+    if (arranged === this.arranged) return;
+    this.arranged = arranged;
     this.place.dataset['view'] = featured === undefined ? 'grid' : 'speaker';
     for (const [key, { element }] of this.tiles) element.classList.toggle('featured', key === featured);
-    this.place.style.setProperty('--others', String(Math.max(1, count - 1)));
-    const { columns, width } = bestGrid(count, this.place.clientWidth - 2 * GAP, this.place.clientHeight - 2 * GAP, GAP);
-    this.place.style.setProperty('--place', `${this.place.clientWidth - 2 * GAP}px`);
-    this.place.style.setProperty('--columns', String(columns));
-    this.place.style.setProperty('--width', `${width}px`);
+    for (const [name, value] of [['others', Math.max(1, count - 1)], ['place', `${place}px`], ['columns', columns], ['width', `${width}px`]] as const) {
+      this.place.style.setProperty(`--${name}`, String(value));
+    }
   }
+}
+
+/** The colour behind a member's initial, degrees: the same on every page, and by the golden angle another one for similar names. */
+function hueOf(userId: string): number {
+  let hash = 0;
+  for (const letter of userId) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) % 1_000_003;
+  return Math.round(hash * 137.508) % 360;
 }

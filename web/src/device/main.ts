@@ -1,15 +1,17 @@
 // The viewer of cameras: a list, live view, recordings.
-// ?device=cam_front&user=ann&direct=off&privateMapKey=...&userSig=...&sdkAppId=...
+// ?device=cam_front&user=ann&direct=off&privateMapKey=...&userSig=...&sdkAppId=...&lang=en|zh
 
 import '../style.css';
 import './device.css';
 import { credentials as demoCredentials } from '../demo/api';
 import { find } from '../demo/find';
+import { chooseLanguage, errorText, languages } from '../demo/i18n';
 import type { Credentials } from '../sdk/signaling';
 import { Camera, type Quality } from './camera';
 import { Link } from './link';
 import { forget, known, look, remember } from './list';
 import { Recordings, save } from './recordings';
+import { t, translatePage } from './texts';
 
 const parameters = new URLSearchParams(location.search);
 const user = parameters.get('user') ?? `viewer-${Math.floor(Math.random() * 900_000 + 100_000)}`;
@@ -22,7 +24,28 @@ async function credentials(): Promise<Credentials> {
   return userSig && sdkAppId ? { userId: user, userSig, sdkAppId: Number(sdkAppId) } : await demoCredentials(user);
 }
 
-const text = (error: unknown) => (error instanceof Error ? error.message : String(error));
+function chooseLanguageOfPage(): void {
+  const select = find('#language', HTMLSelectElement);
+  select.replaceChildren(...Object.entries(languages).map(([value, name]) => Object.assign(new Option(name, value), { lang: value })));
+  select.value = chooseLanguage([parameters.get('lang'), localStorage.getItem('language'), ...navigator.languages]);
+  select.onchange = () => {
+    localStorage.setItem('language', select.value);
+    parameters.delete('lang');
+    chooseLanguage([select.value]);
+    translatePage();
+    void list();
+  };
+  translatePage();
+}
+
+/** The address of a page: the language of this one goes on. */
+function pageOf(device?: string): string {
+  const next = new URLSearchParams();
+  if (device) next.set('device', device);
+  const lang = parameters.get('lang');
+  if (lang) next.set('lang', lang);
+  return String(next);
+}
 
 async function list(): Promise<void> {
   const devices = known();
@@ -40,11 +63,11 @@ async function list(): Promise<void> {
     const name = document.createElement('span');
     name.textContent = device.replace('_', ' · ');
     enter.append(dot, name);
-    enter.onclick = () => { location.search = `?device=${encodeURIComponent(device)}`; };
+    enter.onclick = () => { location.search = pageOf(device); };
     const remove = document.createElement('button');
     remove.className = 'remove';
     remove.textContent = '×';
-    remove.setAttribute('aria-label', `Remove ${device}`);
+    remove.setAttribute('aria-label', t('remove', device));
     remove.onclick = () => { forget(device); void list(); };
     row.append(enter, remove);
     return row;
@@ -55,10 +78,10 @@ async function list(): Promise<void> {
     await look(url.href, await credentials(), devices, (device, isOnline) => {
       const dot = dots.get(device);
       dot?.classList.toggle('online', isOnline);
-      dot?.setAttribute('title', isOnline ? 'online' : 'offline');
+      dot?.setAttribute('title', t(isOnline ? 'online' : 'offline'));
     });
   } catch (error) {
-    message.textContent = text(error);
+    message.textContent = errorText(error);
   }
 }
 
@@ -79,7 +102,7 @@ async function watch(device: string): Promise<void> {
   find('#title', HTMLElement).textContent = device.replace('_', ' · ');
   const message = find('#message', HTMLElement);
   const cover = find('#cover', HTMLElement);
-  const report = (error: unknown) => { message.textContent = text(error); };
+  const report = (error: unknown) => { message.textContent = errorText(error); };
   const link = new Link(url.href, await credentials(), device, parameters.get('privateMapKey') ?? undefined);
   if (parameters.get('direct') === 'off') link.connectDirectly = () => Promise.resolve();
   const camera = new Camera(link);
@@ -90,19 +113,19 @@ async function watch(device: string): Promise<void> {
 
   const live = () => {
     message.textContent = '';
-    cover.textContent = 'Connecting …';
-    camera.show(channel, quality).catch((error: unknown) => { cover.textContent = text(error); });
+    cover.textContent = t('connecting');
+    camera.show(channel, quality).catch((error: unknown) => { cover.textContent = errorText(error); });
   };
   camera.on('ready', (is) => {
     for (const pane of ['#live', '#playback']) find(pane, HTMLElement).inert = !is;
     if (!is) {
-      cover.textContent = 'This camera is offline. It appears as soon as it is back.';
+      cover.textContent = t('isOffline');
       return;
     }
     remember(device);
     const select = find('#channel', HTMLSelectElement);
     select.replaceChildren(...camera.channels.map(({ channel: number, name, online }) => {
-      const option = new Option(online ? name : `${name} (offline)`, String(number));
+      const option = new Option(online ? name : t('offlineChannel', name), String(number));
       option.disabled = !online;
       return option;
     }));
@@ -114,16 +137,16 @@ async function watch(device: string): Promise<void> {
   video.onplaying = () => { cover.textContent = ''; };
   camera.on('shown', (shown) => {
     const badge = find('#path', HTMLElement);
-    badge.textContent = shown ? { direct: 'Direct', relayed: 'Through the server' }[shown.path] : '';
+    badge.textContent = shown ? t(shown.path) : '';
     badge.className = `badge ${shown?.path ?? ''}`;
-    if (!shown && camera.link.isOnline) cover.textContent = 'The recording has ended.';
+    if (!shown && camera.link.isOnline) cover.textContent = t('recordingEnded');
   });
   camera.on('error', report);
-  link.on('reconnecting', (is) => { message.textContent = is ? 'Connection lost. Reconnecting …' : ''; });
-  link.on('closed', (error) => { cover.textContent = error.message; });
+  link.on('reconnecting', (is) => { message.textContent = is ? t('reconnecting') : ''; });
+  link.on('closed', (error) => { cover.textContent = errorText(error); });
 
   find('#back', HTMLButtonElement).onclick = () => {
-    void link.close().finally(() => { location.search = ''; });
+    void link.close().finally(() => { location.search = pageOf(); });
   };
   find('#channel', HTMLSelectElement).onchange = ({ target }) => {
     channel = Number((target as HTMLSelectElement).value);
@@ -148,7 +171,7 @@ async function watch(device: string): Promise<void> {
   sound.onclick = () => {
     video.muted = !video.muted;
     sound.setAttribute('aria-pressed', String(!video.muted));
-    sound.textContent = video.muted ? 'Unmute' : 'Mute';
+    sound.textContent = t(video.muted ? 'unmute' : 'mute');
   };
   const talk = find('#talk', HTMLButtonElement);
   let microphone: MediaStreamTrack | undefined;
@@ -156,7 +179,7 @@ async function watch(device: string): Promise<void> {
     microphone?.stop();
     microphone = undefined;
     talk.setAttribute('aria-pressed', 'false');
-    talk.textContent = 'Talk';
+    talk.textContent = t('talk');
   };
   talk.onclick = () => {
     const change = async () => {
@@ -169,7 +192,7 @@ async function watch(device: string): Promise<void> {
       microphone = stream.getAudioTracks()[0];
       if (!microphone) return;
       talk.setAttribute('aria-pressed', 'true');
-      talk.textContent = 'Stop talking';
+      talk.textContent = t('stopTalking');
       await camera.talk(channel, microphone);
     };
     change().catch((error: unknown) => {
@@ -210,6 +233,7 @@ async function watch(device: string): Promise<void> {
   await link.open();
 }
 
+chooseLanguageOfPage();
 const device = parameters.get('device');
-if (device) watch(device).catch((error: unknown) => { find('#cover', HTMLElement).textContent = text(error); });
+if (device) watch(device).catch((error: unknown) => { find('#cover', HTMLElement).textContent = errorText(error); });
 else lobby();

@@ -2,6 +2,7 @@
 
 import { find } from '../demo/find';
 import type { Camera, File, Fragment } from './camera';
+import { locale, t } from './texts';
 
 const DAY = 86_400;
 /** The usual speed of a camera that plays backwards, keyframe by keyframe. */
@@ -60,9 +61,9 @@ export class Recordings {
       if (this.isPaused) this.forward();
       this.keepPosition();
       this.isPaused = !this.isPaused;
-      pause.textContent = this.isPaused ? 'Resume' : 'Pause';
+      pause.textContent = t(this.isPaused ? 'resume' : 'pause');
     });
-    const back = find('#back', HTMLButtonElement);
+    const back = find('#backwards', HTMLButtonElement);
     back.onclick = () => this.act(async () => {
       const backwards = !this.isBackwards();
       const [begin, end] = [this.day ? midnight(this.day) : 0, Math.round(this.position())];
@@ -70,7 +71,7 @@ export class Recordings {
       else await this.camera.control('resume', { channel: this.channel() });
       this.keepPosition();
       this.isPaused = false;
-      pause.textContent = 'Pause';
+      pause.textContent = t('pause');
       if (this.playing) this.playing.speed = (backwards ? BACKWARDS : 1) * (40 / Number(speed.value));
       back.setAttribute('aria-pressed', String(backwards));
     });
@@ -94,7 +95,7 @@ export class Recordings {
   open(): void {
     this.act(async () => {
       const [year, month] = [this.month.getFullYear(), this.month.getMonth()];
-      find('#month', HTMLElement).textContent = this.month.toLocaleDateString(undefined, { month: 'long', year: 'numeric' });
+      find('#month', HTMLElement).textContent = this.month.toLocaleDateString(locale(), { month: 'long', year: 'numeric' });
       const days = await this.camera.days(this.channel(), year, month + 1);
       const cells = weeks(year, month).map((day) => {
         if (day === 0) return document.createElement('span');
@@ -109,7 +110,7 @@ export class Recordings {
       });
       const names = Array.from({ length: 7 }, (_, at) => {
         const name = document.createElement('span');
-        name.textContent = new Date(2024, 0, 1 + at).toLocaleDateString(undefined, { weekday: 'narrow' });
+        name.textContent = new Date(2024, 0, 1 + at).toLocaleDateString(locale(), { weekday: 'narrow' });
         return name;
       });
       find('#calendar', HTMLElement).replaceChildren(...names, ...cells);
@@ -146,13 +147,13 @@ export class Recordings {
       } else {
         await this.camera.show(this.channel(), 'pb', { begin: Math.floor(from), end: begin + DAY });
         this.isPaused = false;
-        find('#pause', HTMLButtonElement).textContent = 'Pause';
+        find('#pause', HTMLButtonElement).textContent = t('pause');
         find('#speed', HTMLSelectElement).value = '40';
         find('#keys', HTMLButtonElement).setAttribute('aria-pressed', 'false');
       }
-      find('#back', HTMLButtonElement).setAttribute('aria-pressed', 'false');
+      find('#backwards', HTMLButtonElement).setAttribute('aria-pressed', 'false');
       this.playing = { from: from - begin, since: performance.now(), speed: 40 / Number(find('#speed', HTMLSelectElement).value) };
-      for (const id of ['#pause', '#back', '#speed', '#keys']) find(id, HTMLElement).removeAttribute('disabled');
+      for (const id of ['#pause', '#backwards', '#speed', '#keys']) find(id, HTMLElement).removeAttribute('disabled');
       clearInterval(this.timer);
       this.timer = setInterval(() => this.draw(), 1000);
       this.draw();
@@ -162,18 +163,18 @@ export class Recordings {
   private stopped(): void {
     this.playing = undefined;
     clearInterval(this.timer);
-    for (const id of ['#pause', '#back', '#speed', '#keys']) find(id, HTMLElement).setAttribute('disabled', '');
+    for (const id of ['#pause', '#backwards', '#speed', '#keys']) find(id, HTMLElement).setAttribute('disabled', '');
     this.draw();
   }
 
   private isBackwards(): boolean {
-    return find('#back', HTMLButtonElement).getAttribute('aria-pressed') === 'true';
+    return find('#backwards', HTMLButtonElement).getAttribute('aria-pressed') === 'true';
   }
 
   /** The camera plays forward again. */
   private forward(): void {
     this.keepPosition();
-    find('#back', HTMLButtonElement).setAttribute('aria-pressed', 'false');
+    find('#backwards', HTMLButtonElement).setAttribute('aria-pressed', 'false');
     if (this.playing) this.playing.speed = Math.abs(this.playing.speed) / (this.playing.speed < 0 ? -BACKWARDS : 1);
   }
 
@@ -228,7 +229,7 @@ export class Recordings {
     progress.hidden = true;
     what.append(text, progress);
     const button = document.createElement('button');
-    button.textContent = 'Download';
+    button.textContent = t('download');
     button.dataset['file'] = file.name;
     let abort: AbortController | undefined;
     button.onclick = () => this.act(async () => {
@@ -238,7 +239,7 @@ export class Recordings {
       }
       abort = new AbortController();
       progress.hidden = false;
-      button.textContent = 'Stop';
+      button.textContent = t('stop');
       const had = this.had.get(file.name) ?? [];
       this.had.set(file.name, had);
       try {
@@ -247,7 +248,7 @@ export class Recordings {
         abort = undefined;
       }
       const received = had.reduce((sum, piece) => sum + piece.length, 0);
-      button.textContent = received < file.size ? 'Resume' : 'Saved';
+      button.textContent = t(received < file.size ? 'resume' : 'saved');
       if (received >= file.size) {
         this.had.delete(file.name);
         save(new Blob(had), file.name);

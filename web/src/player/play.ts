@@ -40,6 +40,8 @@ export function play(
 
 async function playFlv({ video, url, failed }: Play): Promise<() => void> {
   const { default: mpegts } = await import('mpegts.js');
+  // iPhones have no media source before iOS 17.1, but play HLS by themselves.
+  if (!mpegts.isSupported()) return playHls({ video, url: url.replace(/\.flv(?=\?|$)/, '.m3u8'), failed });
   const player = mpegts.createPlayer(
     { type: 'flv', isLive: true, url },
     { enableWorker: false, liveBufferLatencyChasing: true, liveBufferLatencyMaxLatency: 2, lazyLoad: false },

@@ -36,6 +36,7 @@ export async function capture(source: Source, options: CaptureOptions = {}): Pro
       });
     }
     const size = defined({ width: ideal(width), height: ideal(height), frameRate: ideal(frameRate) });
+    if (source === 'screen' && !canShareScreen()) throw new RotundaError('screen_not_supported', 'This browser cannot share a screen. Share it from a computer.');
     if (source === 'screen') return await mediaDevices.getDisplayMedia({ video: Object.keys(size).length > 0 ? size : true, audio: systemAudio });
     return await mediaDevices.getUserMedia({ video: defined({ deviceId, facingMode, ...size }) });
   } catch (error) {
@@ -43,10 +44,16 @@ export async function capture(source: Source, options: CaptureOptions = {}): Pro
   }
 }
 
+/** Whether this browser has a way to share a screen: those of many phones have none. */
+export function canShareScreen(): boolean {
+  return typeof navigator.mediaDevices?.getDisplayMedia === 'function';
+}
+
 const names: Record<Source, string> = { audio: 'microphone', camera: 'camera', screen: 'screen' };
 
 /** The reason why a device cannot be used, with the next step. `code` is stable. */
 export function deviceError(error: unknown, source: Source): RotundaError {
+  if (error instanceof RotundaError) return error;
   const name = names[source];
   const { name: kind = '', message = '' } = error instanceof Error || error instanceof DOMException ? error : {};
   const refuse = (code: string, text: string) => new RotundaError(code, text);
@@ -68,6 +75,10 @@ export function deviceError(error: unknown, source: Source): RotundaError {
     case 'TrackStartError':
     case 'AbortError':
       return refuse('device_busy', `The ${name} cannot be opened: another program may be using it. Close that program, then try again.`);
+    // Older versions of Safari have the second name (WebKit changed it in March 2024).
+    case 'InvalidStateError':
+    case 'InvalidAccessError':
+      return refuse('gesture_required', `Browsers open the ${name} only in answer to a tap or a key. Open it from a button.`);
     case 'OverconstrainedError':
       return refuse('device_unsuitable', `The ${name} cannot do what was asked of it. Choose another one or a smaller size.`);
     default:

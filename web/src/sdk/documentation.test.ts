@@ -11,7 +11,7 @@ const blocks = [...guide.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code = ''
 
 /** The declarations that the blocks need. */
 const given = `
-  import { Credentials, LocalMedia, Room, Voices, attach } from '@rotunda/sdk';
+  import { Credentials, LocalMedia, Room, Voices, attach, canSetOutput } from '@rotunda/sdk';
   import { Encryption } from '@rotunda/sdk/e2ee';
   import { play, publish } from '@rotunda/sdk/whip';
   import { FrameData } from '@rotunda/sdk/frame-data';

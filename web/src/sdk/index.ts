@@ -1,12 +1,12 @@
 // The public part of the SDK; see docs/sdk.md.
 
 export { fit, wantedHeight } from './adaptive';
-export { capture, listDevices, watchDevices, type CaptureOptions, type DeviceChange } from './devices';
+export { canShareScreen, capture, listDevices, watchDevices, type CaptureOptions, type DeviceChange } from './devices';
 export type { CustomMessage } from './custom_messages';
 export { Emitter } from './emitter';
 export type { Codec } from './layers';
 export { LocalMedia, type Lost, type Publishing } from './local_media';
-export { Voices, attach, type AttachOptions, type Blocked } from './playback';
+export { Voices, attach, canSetOutput, type AttachOptions, type Blocked } from './playback';
 export type { Processed, Processor } from './processor';
 export type { StreamProfile } from './profile';
 export { Room, type Remote } from './room';

@@ -48,6 +48,10 @@ export class LocalMedia extends Emitter<{
   private readonly locals = new Map<Source, Local>();
   private readonly lost = new Map<Source, CaptureOptions>();
   private readonly recovering = new Set<Source>();
+  /** Sources whose device is being opened: Safari mutes or ends the earlier track of a kind when another one of that kind is opened. */
+  private readonly opening = new Set<Source>();
+  /** Sources whose earlier track has been muted or has ended meanwhile, which matters only if the opening fails. */
+  private readonly takenAway = new Set<Source>();
   private readonly stopListening: (() => void)[];
   /** While the audio of a shared screen is sent: with the microphone, as one track. */
   private sound?: ScreenSound;
@@ -91,16 +95,16 @@ export class LocalMedia extends Emitter<{
 
   /** Opens a device and publishes it. Rejects with words when that is not possible, and then nothing stays open. */
   async start(source: Source, options: CaptureOptions = {}): Promise<MediaStreamTrack> {
-    const stream = await this.open(source, source === 'camera' ? { ...this.ofProfile(), ...options } : options);
-    const track = stream.getTracks().find(({ kind }) => (kind === 'audio') === (source === 'audio'));
-    if (!track) throw deviceError(new DOMException('', 'NotFoundError'), source);
+    this.opening.add(source);
+    this.takenAway.delete(source);
     try {
-      await this.take(source, track, options, stream);
-    } catch (error) {
-      stream.getTracks().forEach((one) => one.stop());
-      throw error;
+      const track = await this.openAndTake(source, options);
+      this.takenAway.delete(source);
+      return track;
+    } finally {
+      this.opening.delete(source);
+      if (this.takenAway.delete(source)) this.interrupt(source);
     }
-    return track;
   }
 
   /** Publishes a stream that the application has opened with `capture` and these options, for example for a preview. */
@@ -176,6 +180,19 @@ export class LocalMedia extends Emitter<{
     return { ...(width && { width }), ...(height && { height }), ...(framerate && { frameRate: framerate }) };
   }
 
+  private async openAndTake(source: Source, options: CaptureOptions): Promise<MediaStreamTrack> {
+    const stream = await this.open(source, source === 'camera' ? { ...this.ofProfile(), ...options } : options);
+    const track = stream.getTracks().find(({ kind }) => (kind === 'audio') === (source === 'audio'));
+    if (!track) throw deviceError(new DOMException('', 'NotFoundError'), source);
+    try {
+      await this.take(source, track, options, stream);
+    } catch (error) {
+      stream.getTracks().forEach((one) => one.stop());
+      throw error;
+    }
+    return track;
+  }
+
   private async open(source: Source, options: CaptureOptions): Promise<MediaStream> {
     try {
       return await capture(source, options);
@@ -184,6 +201,7 @@ export class LocalMedia extends Emitter<{
       if (!open?.options || !(error instanceof RotundaError) || error.code !== 'device_busy') throw error;
       // Phones open only one camera at a time.
       open.stream?.getTracks().forEach((one) => one.stop());
+      this.takenAway.add(source);
       return capture(source, options);
     }
   }
@@ -266,15 +284,20 @@ export class LocalMedia extends Emitter<{
       if (!options || source === 'screen') {
         void this.stop(source).catch(() => {});
         this.emit('ended', { source });
+      } else if (this.opening.has(source)) {
+        this.takenAway.add(source);
       } else {
-        this.emit('interrupted', { source });
-        void this.recover(source);
+        this.interrupt(source);
       }
     };
     // Browsers mute the track of a screen or a canvas whenever nothing changes in it.
     const isDevice = options !== undefined && source !== 'screen';
     const onMute = () => {
       if (!isDevice) return;
+      if (this.opening.has(source)) {
+        this.takenAway.add(source);
+        return;
+      }
       this.emit('interrupted', { source });
       timer = setTimeout(() => {
         if (document.visibilityState === 'visible') void this.recover(source);
@@ -282,7 +305,9 @@ export class LocalMedia extends Emitter<{
     };
     const onUnmute = () => {
       clearTimeout(timer);
-      if (isDevice) this.emit('restored', { source, track });
+      if (!isDevice || this.takenAway.delete(source)) return;
+      this.lost.delete(source);
+      this.emit('restored', { source, track });
     };
     track.addEventListener('ended', onEnded);
     track.addEventListener('mute', onMute);
@@ -293,6 +318,11 @@ export class LocalMedia extends Emitter<{
       track.removeEventListener('mute', onMute);
       track.removeEventListener('unmute', onUnmute);
     };
+  }
+
+  private interrupt(source: Source): void {
+    this.emit('interrupted', { source });
+    void this.recover(source);
   }
 
   private async recover(source: Source): Promise<void> {

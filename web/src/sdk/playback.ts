@@ -3,7 +3,7 @@
 import { fit } from './adaptive';
 import { Emitter } from './emitter';
 import type { Remote, Room } from './room';
-import type { Slot } from './types';
+import { RotundaError, type Slot } from './types';
 
 export interface Blocked {
   userId: string;
@@ -25,7 +25,14 @@ export class Voices extends Emitter<{
 
   constructor(room: Pick<Room, 'on' | 'remotes'>) {
     super();
-    this.stopListening = room.on('remotes', (remotes) => this.draw(remotes));
+    const stopListening = room.on('remotes', (remotes) => this.draw(remotes));
+    const stopWatching = whenVisible(() => {
+      for (const [userId, element] of this.elements) if (element.paused && element.srcObject) this.play(userId, element);
+    });
+    this.stopListening = () => {
+      stopListening();
+      stopWatching();
+    };
     this.draw(room.remotes);
   }
 
@@ -38,6 +45,7 @@ export class Voices extends Emitter<{
 
   /** Plays on this speaker (`audiooutput` of `listDevices`); rejects where the browser cannot choose one. */
   async setOutput(deviceId: string): Promise<void> {
+    if (!canSetOutput()) throw new RotundaError('output_not_supported', 'This browser chooses the speaker itself. Choose it in the settings of the system.');
     this.output = deviceId;
     await Promise.all([...this.elements.values()].map((element) => element.setSinkId(deviceId)));
   }
@@ -78,6 +86,11 @@ export class Voices extends Emitter<{
   }
 }
 
+/** Whether this browser has a way to choose the speaker. */
+export function canSetOutput(): boolean {
+  return 'setSinkId' in HTMLMediaElement.prototype;
+}
+
 export interface AttachOptions {
   /** The element's size and visibility choose the layer; true by default. */
   adapt?: boolean;
@@ -93,13 +106,16 @@ export function attach(
   const draw = (remotes: Remote[]) => {
     const track = remotes.find(({ userId, source }) => userId === slot.userId && source === slot.source)?.track;
     if (!setTrack(element, track) || !track) return;
-    start(element).catch(() => onBlocked?.({ ...slot, resume: onTap(element) }));
+    play();
   };
+  const play = () => void start(element).catch(() => onBlocked?.({ ...slot, resume: onTap(element) }));
+  const stopWatching = whenVisible(() => { if (element.paused && element.srcObject) play(); });
   const stopListening = room.on('remotes', draw);
   const stopFitting = adapt ? fit(room, slot, element) : undefined;
   draw(room.remotes);
   return () => {
     stopListening();
+    stopWatching();
     stopFitting?.();
     element.srcObject = null;
   };
@@ -122,15 +138,33 @@ async function start(element: HTMLMediaElement): Promise<void> {
   }
 }
 
-/** The next tap or key plays the element. Returns a function that plays it now. */
+/** Safari pauses media in the background, and plays none there that is new: it goes on when the page is visible again. */
+export function whenVisible(listener: () => void): () => void {
+  const look = () => { if (document.visibilityState === 'visible') listener(); };
+  document.addEventListener('visibilitychange', look);
+  return () => document.removeEventListener('visibilitychange', look);
+}
+
+/** For the own preview, which needs no tap: the page captures. */
+export function playAgain(element: HTMLVideoElement): () => void {
+  return () => { if (element.paused && element.srcObject) void element.play().catch(() => {}); };
+}
+
+/** What browsers take for an act of the person; Safari does not take all of them. */
+const TAPS = ['pointerup', 'click', 'keyup'] as const;
+
+/** The next tap or key that the browser accepts plays the element. Returns a function that plays it now. */
 function onTap(element: HTMLMediaElement): () => Promise<void> {
+  const end = () => { for (const name of TAPS) removeEventListener(name, tap); };
   const resume = async () => {
-    removeEventListener('pointerup', tap);
-    removeEventListener('keyup', tap);
     await element.play();
+    end();
   };
-  const tap = () => void resume().catch(() => {});
-  addEventListener('pointerup', tap);
-  addEventListener('keyup', tap);
+  const tap = () => {
+    // It has gone, or plays already.
+    if (!element.srcObject || !element.paused) end();
+    else void resume().catch(() => {});
+  };
+  for (const name of TAPS) addEventListener(name, tap);
   return resume;
 }

@@ -1,7 +1,7 @@
 // The peer connection: one offer with fixed slots, and never another.
 
 import { ORDERED, UNORDERED } from './custom_messages';
-import { encodings, hasLayersInOneStream, needsOneRate, oneStream, simulcast, type Codec } from './layers';
+import { encodings, hasLayersInOneStream, needsOneRate, oneStream, SIMULCAST, simulcast, type Codec } from './layers';
 import type { StreamProfile } from './profile';
 import { askForAudioNack, askForStereo } from './sdp';
 import type { LineUse } from './statistics';
@@ -32,6 +32,8 @@ export class Session {
   /** Height of the largest size in one stream that the server requests; undefined: all. */
   private wantedHeight?: number;
   private applied: Promise<void> = Promise.resolve();
+  /** Whether the browser accepts `scalabilityMode`. */
+  private knowsModes = true;
   /** VP8 is sent with one temporal layer instead of three, because loss is high. */
   private oneRate = false;
   private readonly microphone: RTCRtpTransceiver;
@@ -52,14 +54,12 @@ export class Session {
     if (transform && codec && !transform.codecs.includes(codec)) {
       throw new RotundaError('codec_not_supported', `Frames of ${codec} cannot be changed or encrypted; use ${transform.codecs.join(' or ')}.`);
     }
-    this.codec = codec ?? transform?.codecs[0];
+    this.codec = sendable(codec ?? transform?.codecs[0]);
+    if (transform && !this.codec) throw new RotundaError('codec_not_supported', `This browser cannot send ${codec ?? transform.codecs[0]}, whose frames alone can be changed or encrypted.`);
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
     const add = (kind: string, init: RTCRtpTransceiverInit) => this.connection.addTransceiver(kind, init);
     this.microphone = add('audio', { direction: 'sendonly' });
-    this.camera = add('video', {
-      direction: 'sendonly',
-      sendEncodings: hasLayersInOneStream(this.codec) ? [oneStream({}, undefined, profile)] : simulcast(profile.bitrate),
-    });
+    this.camera = this.addCamera(hasLayersInOneStream(this.codec) ? [oneStream({}, undefined, profile)] : simulcast(profile.bitrate));
     this.screen = add('video', { direction: 'sendonly' });
     this.receiveAudio = Array.from({ length: AUDIO_SLOTS }, () => add('audio', { direction: 'recvonly' }));
     this.receiveVideo = Array.from({ length: VIDEO_SLOTS }, () => add('video', { direction: 'recvonly' }));
@@ -155,20 +155,48 @@ export class Session {
   /** Makes changes one after the other: browsers refuse parameters that were read before another change. */
   private applyLayers(scalabilityMode?: string): Promise<void> {
     const apply = async () => {
-      const { track } = this.camera.sender;
-      if (!track) return;
-      const parameters = this.camera.sender.getParameters();
-      const want = encodings(track.getSettings(), this.wanted, this.profile.layers);
-      for (const encoding of parameters.encodings) {
-        if (encoding.rid) Object.assign(encoding, want[encoding.rid], scalabilityMode && { scalabilityMode });
-        else if (hasLayersInOneStream(this.codec)) {
-          Object.assign(encoding, oneStream(track.getSettings(), this.wantedHeight, this.profile));
-        }
+      try {
+        await this.applyNow(scalabilityMode);
+      } catch (error) {
+        const isClosed = error instanceof DOMException && error.name === 'InvalidStateError';
+        if (!this.knowsModes || isClosed) throw error;
+        // The browser may refuse modes of layers in one stream for this codec; then the stream has one layer.
+        this.knowsModes = false;
+        await this.applyNow();
       }
-      await this.camera.sender.setParameters(parameters);
     };
     this.applied = this.applied.then(apply, apply);
     return this.applied;
+  }
+
+  private async applyNow(scalabilityMode?: string): Promise<void> {
+    const { sender } = this.camera;
+    if (!sender.track) return;
+    const size = sender.track.getSettings();
+    const parameters = sender.getParameters();
+    const want = encodings(size, this.wanted, this.profile.layers);
+    // Not every browser names the layers here, but their order is that of the offer.
+    const named = parameters.encodings.length === SIMULCAST.length ? SIMULCAST : [];
+    parameters.encodings.forEach((encoding, index) => {
+      const rid = encoding.rid ?? named[index]?.rid;
+      if (rid) Object.assign(encoding, want[rid], this.withMode(scalabilityMode ? { scalabilityMode } : {}));
+      else if (hasLayersInOneStream(this.codec)) Object.assign(encoding, this.withMode(oneStream(size, this.wantedHeight, this.profile)));
+    });
+    await sender.setParameters(parameters);
+  }
+
+  private addCamera(sendEncodings: RTCRtpEncodingParameters[]): RTCRtpTransceiver {
+    const add = () => this.connection.addTransceiver('video', { direction: 'sendonly', sendEncodings: sendEncodings.map((one) => this.withMode(one)) });
+    try {
+      return add();
+    } catch {
+      this.knowsModes = false;
+      return add();
+    }
+  }
+
+  private withMode<Fields extends object>(fields: Fields): Fields {
+    return this.knowsModes ? fields : { ...fields, scalabilityMode: undefined };
   }
 
   sendScreen(track: MediaStreamTrack | null): Promise<void> {
@@ -227,6 +255,12 @@ export class Session {
 /** Speech has a linear level of about 0.1, so the scale is that of its square root. */
 export function volumeOf(level: number): number {
   return Math.round(100 * Math.sqrt(Math.min(1, Math.max(0, level))));
+}
+
+/** The codec, if this browser sends it: Safari, for example, sends AV1 only where the hardware does it. */
+function sendable(codec?: Codec): Codec | undefined {
+  const known = codec && 'RTCRtpSender' in globalThis ? RTCRtpSender.getCapabilities('video')?.codecs : undefined;
+  return !known || known.some(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`) ? codec : undefined;
 }
 
 function preferCodec(lines: RTCRtpTransceiver[], codec: Codec): void {

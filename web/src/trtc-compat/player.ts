@@ -1,5 +1,6 @@
 // Videos in the application's containers: a video element of ours in each view, as TRTC makes them.
 
+import { whenVisible } from '../sdk/playback';
 import type { PlayerState, TRTCStreamType } from './constants';
 import { EXTRA, refuse } from './error';
 import type { View } from './types';
@@ -22,6 +23,7 @@ export class Player {
   private track?: MediaStreamTrack;
   private hasFrame = false;
   private last?: PlayerState;
+  private stopWatching?: () => void;
 
   constructor(private readonly tell: Partial<PlayerEvents>, private look: Look) {}
 
@@ -64,6 +66,8 @@ export class Player {
     this.setTrack(undefined);
     for (const video of this.videos) video.remove();
     this.elements.clear();
+    this.stopWatching?.();
+    this.stopWatching = undefined;
   }
 
   snapshot(): string {
@@ -85,6 +89,9 @@ export class Player {
     video.onplaying = () => this.change('PLAYING', 'playing');
     video.onpause = () => this.change('PAUSED', 'pause');
     container.append(video);
+    this.stopWatching ??= whenVisible(() => {
+      for (const one of this.videos) if (one.paused && one.srcObject) this.play(one);
+    });
     return video;
   }
 

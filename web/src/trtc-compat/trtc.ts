@@ -1,6 +1,6 @@
 // The class of TRTC's web SDK (version 5), on a Rotunda server.
 
-import { capture, listDevices, watchDevices } from '../sdk/devices';
+import { watchDevices } from '../sdk/devices';
 import { LocalMedia } from '../sdk/local_media';
 import { Voices } from '../sdk/playback';
 import { Room } from '../sdk/room';
@@ -8,29 +8,20 @@ import type { RotundaError, Source } from '../sdk/types';
 import { end, failureOf, publish, type CDNStreamingOptions } from './cdn_streaming';
 import { TRTCEvent, TRTCType, audioProfileMap, type ConnectionState, type LOG_LEVEL, type TRTCStreamType, type UserRole } from './constants';
 import { cameraOptions, mediaTypes, microphoneOptions, qualityOf, screenOptions, statisticsOf, streamTypeOf } from './convert';
+import { list, permissions, support, watchPermissions } from './devices';
 import { EventTargetOfTRTC } from './emitter';
 import { ERROR_CODE, EXTRA, RtcError, refuse } from './error';
+import { LocalStreams } from './local';
 import { Outbox } from './outbox';
 import { checkEntry, checkMessage, roomOf, socketUrl } from './parameters';
-import { Player, type Look } from './player';
 import { Presence, type PresenceEvent } from './presence';
 import { RemoteVideos } from './remote_videos';
 import { VolumeMeter } from './volume_meter';
 import type {
   CustomMessageData, EnterRoomConfig, LocalAudioConfig, LocalVideoConfig, MediaType, PermissionOption, PermissionResult, PublishState,
   RemoteVideoConfig, ScreenShareConfig, StopRemoteVideoConfig, SwitchRoomConfig, TRTCOptions, TrackConfig, UpdateLocalAudioConfig,
-  UpdateScreenShareConfig, VideoFrameConfig, View,
+  UpdateScreenShareConfig, VideoFrameConfig,
 } from './types';
-
-type Local = Exclude<Source, 'audio'>;
-
-/** The common part of the configurations of microphone, camera and screen. */
-interface LocalConfig {
-  view?: View;
-  publish?: boolean;
-  mute?: boolean | string;
-  option?: object;
-}
 
 interface Entered {
   room: Room;
@@ -54,7 +45,7 @@ export class TRTC extends EventTargetOfTRTC {
   private entering?: symbol;
   private readonly outbox: Outbox;
   private readonly media: LocalMedia;
-  private readonly previews = new Map<Local, Player>();
+  private readonly local: LocalStreams;
   private readonly publishStates = new Map<Source, PublishState>();
   private readonly volumes = new Map<string, number>();
   private readonly mutedVoices = new Map<string, boolean>();
@@ -71,11 +62,12 @@ export class TRTC extends EventTargetOfTRTC {
       stopped: (source, error) => this.publishState(source, 'stopped', error ? 'error' : 'api-call', error),
     });
     this.media = new LocalMedia(this.outbox);
+    this.local = new LocalStreams(this.media, this.outbox, (streamType) => this.playerEvents('', streamType), (source, track) => this.tellTrack('', source, track));
     this.media.on('ended', ({ source }) => {
-      this.preview(source)?.stop();
+      this.local.preview(source)?.stop();
       if (source === 'screen') this.emit('screen-share-stopped');
     });
-    this.media.on('restored', ({ source, track }) => this.showLocal(source, track));
+    this.media.on('restored', ({ source, track }) => this.local.show(source, track));
     this.media.on('lost', ({ error }) => this.emit('error', RtcError.convertFrom(error)));
     this.stopListening = [
       watchDevices(({ action, device }) => {
@@ -117,7 +109,7 @@ export class TRTC extends EventTargetOfTRTC {
     await this.run('switchRole', async ({ room, config }) => {
       await room.switchRole(role, option.privateMapKey);
       config.role = role;
-      if (role === 'audience') for (const source of ['audio', 'camera', 'screen'] as const) await this.stopLocal(source);
+      if (role === 'audience') for (const source of ['audio', 'camera', 'screen'] as const) await this.local.stop(source);
     });
   }
 
@@ -132,7 +124,7 @@ export class TRTC extends EventTargetOfTRTC {
     if (this.entered) throw refuse('INVALID_OPERATION', 'destroy', 'call exitRoom first');
     this.media.close();
     this.meter.stop();
-    for (const player of this.previews.values()) player.stop();
+    this.local.close();
     for (const stop of this.stopListening) stop();
     TRTC.all.delete(this);
     this.off('*');
@@ -141,43 +133,43 @@ export class TRTC extends EventTargetOfTRTC {
   async startLocalAudio(config: LocalAudioConfig = {}): Promise<void> {
     const { option = {} } = config;
     if (option.profile) this.stereo = audioProfileMap[option.profile].channelCount === 2;
-    await this.startLocal('audio', 'startLocalAudio', config, option.audioTrack, microphoneOptions(option));
+    await this.guard('startLocalAudio', () => this.local.start('audio', 'startLocalAudio', config, option.audioTrack, microphoneOptions(option)));
   }
 
   async updateLocalAudio(config: UpdateLocalAudioConfig): Promise<void> {
-    await this.updateLocal('audio', 'updateLocalAudio', config, config.option?.audioTrack, microphoneOptions(config.option ?? {}));
+    await this.guard('updateLocalAudio', () => this.local.update('audio', 'updateLocalAudio', config, config.option?.audioTrack, microphoneOptions(config.option ?? {})));
   }
 
   async stopLocalAudio(): Promise<void> {
-    await this.guard('stopLocalAudio', () => this.stopLocal('audio'));
+    await this.guard('stopLocalAudio', () => this.local.stop('audio'));
   }
 
   async startLocalVideo(config: LocalVideoConfig = {}): Promise<void> {
     const { option = {} } = config;
-    await this.startLocal('camera', 'startLocalVideo', config, option.videoTrack, cameraOptions(option));
+    await this.guard('startLocalVideo', () => this.local.start('camera', 'startLocalVideo', config, option.videoTrack, cameraOptions(option)));
   }
 
   async updateLocalVideo(config: LocalVideoConfig): Promise<void> {
     const { option = {} } = config;
     const isNew = option.cameraId ?? option.useFrontCamera ?? option.profile;
-    await this.updateLocal('camera', 'updateLocalVideo', config, option.videoTrack, isNew === undefined ? {} : cameraOptions(option));
+    await this.guard('updateLocalVideo', () => this.local.update('camera', 'updateLocalVideo', config, option.videoTrack, isNew === undefined ? {} : cameraOptions(option)));
   }
 
   async stopLocalVideo(): Promise<void> {
-    await this.guard('stopLocalVideo', () => this.stopLocal('camera'));
+    await this.guard('stopLocalVideo', () => this.local.stop('camera'));
   }
 
   async startScreenShare(config: ScreenShareConfig = {}): Promise<void> {
     const { option = {} } = config;
-    await this.startLocal('screen', 'startScreenShare', config, option.videoTrack, screenOptions(option));
+    await this.guard('startScreenShare', () => this.local.start('screen', 'startScreenShare', config, option.videoTrack, screenOptions(option)));
   }
 
   async updateScreenShare(config: UpdateScreenShareConfig): Promise<void> {
-    await this.updateLocal('screen', 'updateScreenShare', config, config.option?.videoTrack, {});
+    await this.guard('updateScreenShare', () => this.local.update('screen', 'updateScreenShare', config, config.option?.videoTrack, {}));
   }
 
   async stopScreenShare(): Promise<void> {
-    await this.guard('stopScreenShare', () => this.stopLocal('screen'));
+    await this.guard('stopScreenShare', () => this.local.stop('screen'));
   }
 
   async startRemoteVideo(config: RemoteVideoConfig): Promise<void> {
@@ -243,7 +235,7 @@ export class TRTC extends EventTargetOfTRTC {
 
   /** A data address of a PNG; empty if no frame is shown. */
   getVideoSnapshot({ userId = '', streamType = 'main' }: VideoFrameConfig = {}): string {
-    const player = userId === '' ? this.preview(streamType === 'sub' ? 'screen' : 'camera') : this.entered?.videos.player(userId, streamType);
+    const player = userId === '' ? this.local.preview(streamType === 'sub' ? 'screen' : 'camera') : this.entered?.videos.player(userId, streamType);
     return player?.snapshot() ?? '';
   }
 
@@ -263,61 +255,32 @@ export class TRTC extends EventTargetOfTRTC {
 
   static setLogLevel(_level: LOG_LEVEL, _enableUploadLog?: boolean): void {}
 
-  static async isSupported() {
-    const isWebRTCSupported = typeof RTCPeerConnection === 'function';
-    const isMediaDevicesSupported = typeof navigator.mediaDevices?.getUserMedia === 'function';
-    const isScreenShareSupported = typeof navigator.mediaDevices?.getDisplayMedia === 'function';
-    const codecs = (isWebRTCSupported ? RTCRtpSender.getCapabilities('video')?.codecs : undefined) ?? [];
-    const has = (name: string) => codecs.some(({ mimeType }) => mimeType.toLowerCase() === `video/${name}`);
-    const detail = {
-      isBrowserSupported: isWebRTCSupported,
-      isWebRTCSupported,
-      isWebCodecsSupported: 'VideoEncoder' in globalThis,
-      isMediaDevicesSupported,
-      isScreenShareSupported,
-      isSmallStreamSupported: isWebRTCSupported,
-      isH264EncodeSupported: has('h264'),
-      isH264DecodeSupported: has('h264'),
-      isVp8EncodeSupported: has('vp8'),
-      isVp8DecodeSupported: has('vp8'),
-    };
-    return Promise.resolve({ result: isWebRTCSupported && (has('h264') || has('vp8')), detail });
+  static isSupported() {
+    return support();
   }
 
-  static async getPermissions({ request = true, types = ['camera', 'microphone'] }: PermissionOption = {}): Promise<PermissionResult> {
-    if (request) {
-      for (const type of types) {
-        const stream = await capture(type === 'camera' ? 'camera' : 'audio').catch(() => undefined);
-        stream?.getTracks().forEach((track) => track.stop());
-      }
-    }
-    const [camera, microphone] = await Promise.all([permission('camera'), permission('microphone')]);
-    return { camera: types.includes('camera') ? camera?.state ?? null : null, microphone: types.includes('microphone') ? microphone?.state ?? null : null };
+  static getPermissions(option?: PermissionOption): Promise<PermissionResult> {
+    return permissions(option);
   }
 
   static getCameraList(requestPermission = true): Promise<MediaDeviceInfo[]> {
-    return TRTC.list('videoinput', 'camera', requestPermission);
+    return list('videoinput', 'camera', requestPermission);
   }
 
   static getMicrophoneList(requestPermission = true): Promise<MediaDeviceInfo[]> {
-    return TRTC.list('audioinput', 'audio', requestPermission);
+    return list('audioinput', 'audio', requestPermission);
   }
 
   static getSpeakerList(requestPermission = true): Promise<MediaDeviceInfo[]> {
-    return TRTC.list('audiooutput', 'audio', requestPermission);
+    return list('audiooutput', 'audio', requestPermission);
   }
 
   static async setCurrentSpeaker(speakerId: string): Promise<void> {
-    await Promise.all([...TRTC.all].map(({ entered }) => entered?.voices.setOutput(speakerId)));
-  }
-
-  private static async list(kind: MediaDeviceKind, source: Source, requestPermission: boolean): Promise<MediaDeviceInfo[]> {
-    const known = await listDevices(kind);
-    if (!requestPermission || known.some(({ label }) => label !== '')) return known;
-    // Without a device or a permission the list stays as it is.
-    const stream = await capture(source).catch(() => undefined);
-    stream?.getTracks().forEach((track) => track.stop());
-    return listDevices(kind);
+    try {
+      await Promise.all([...TRTC.all].map(({ entered }) => entered?.voices.setOutput(speakerId)));
+    } catch (error) {
+      throw RtcError.convertFrom(error as Error, 'setCurrentSpeaker');
+    }
   }
 
   private async enter(config: EnterRoomConfig, fnName: string): Promise<void> {
@@ -437,8 +400,13 @@ export class TRTC extends EventTargetOfTRTC {
     for (const { userId, source, track } of room?.remotes ?? []) {
       if (tracks?.has(track)) continue;
       tracks?.add(track);
-      this.emit('track', { userId, ...(source === 'audio' ? {} : { streamType: streamTypeOf(source) }), track, sourceTrack: track });
+      this.tellTrack(userId, source, track);
     }
+  }
+
+  /** An empty `userId`: this member. */
+  private tellTrack(userId: string, source: Source, track: MediaStreamTrack): void {
+    this.emit('track', { userId, ...(source === 'audio' ? {} : { streamType: streamTypeOf(source) }), track, sourceTrack: track });
   }
 
   private async remoteVideo(config: RemoteVideoConfig, fnName: string): Promise<void> {
@@ -448,71 +416,6 @@ export class TRTC extends EventTargetOfTRTC {
       if (!presence.sends(userId, streamType)) throw refuse('INVALID_OPERATION', fnName, `${userId} sends no ${streamType} video`, EXTRA.NO_SUCH_STREAM);
       await videos.start(config, fnName);
     });
-  }
-
-  private async startLocal(
-    source: Source, fnName: string, config: LocalConfig, track: MediaStreamTrack | undefined, options: object,
-  ): Promise<void> {
-    await this.guard(fnName, async () => {
-      if (this.media.track(source)) throw refuse('INVALID_OPERATION', fnName, 'it has been started already', EXTRA.REPEATED);
-      if (source !== 'audio') this.player(source).setViews(config.view, fnName);
-      await this.outbox.hold(source, config.publish === false);
-      try {
-        if (track) await this.media.adopt(source, track);
-        else await this.media.start(source, options);
-      } catch (error) {
-        this.preview(source)?.stop();
-        throw error;
-      }
-      await this.configure(source, config, fnName);
-    });
-  }
-
-  private async updateLocal(
-    source: Source, fnName: string, config: LocalConfig, track: MediaStreamTrack | undefined, options: object,
-  ): Promise<void> {
-    await this.guard(fnName, async () => {
-      if (!this.media.track(source)) throw refuse('INVALID_OPERATION', fnName, 'it has not been started');
-      if (track) await this.media.adopt(source, track);
-      else if (Object.keys(options).length > 0) await this.media.change(source, options);
-      if (config.publish !== undefined) await this.outbox.hold(source, !config.publish);
-      await this.configure(source, config, fnName);
-    });
-  }
-
-  private async configure(source: Source, { view, mute, option }: LocalConfig, fnName: string): Promise<void> {
-    if (mute !== undefined) await this.media.mute(source, mute !== false);
-    const track = this.media.track(source);
-    if (source !== 'audio') {
-      const player = this.player(source);
-      player.setViews(view, fnName);
-      const { mirror, fillMode } = (option ?? {}) as { fillMode?: Look['fillMode']; mirror?: boolean | string };
-      player.setLook({ fillMode, ...(mirror === undefined ? {} : { mirror: mirror !== false && mirror !== 'publish' }) });
-    }
-    if (track) this.showLocal(source, track);
-  }
-
-  private showLocal(source: Source, track: MediaStreamTrack): void {
-    if (source !== 'audio') this.player(source).setTrack(track);
-    this.emit('track', { userId: '', ...(source === 'audio' ? {} : { streamType: streamTypeOf(source) }), track, sourceTrack: track });
-  }
-
-  private async stopLocal(source: Source): Promise<void> {
-    await this.media.stop(source);
-    this.preview(source)?.stop();
-  }
-
-  private preview(source: Source): Player | undefined {
-    return source === 'audio' ? undefined : this.previews.get(source);
-  }
-
-  private player(source: Local): Player {
-    const known = this.previews.get(source);
-    if (known) return known;
-    const look: Look = source === 'screen' ? { fillMode: 'contain', mirror: false } : { fillMode: 'cover', mirror: true };
-    const player = new Player(this.playerEvents('', streamTypeOf(source)), look);
-    this.previews.set(source, player);
-    return player;
   }
 
   private playerEvents(userId: string, streamType: TRTCStreamType) {
@@ -569,22 +472,4 @@ export class TRTC extends EventTargetOfTRTC {
       throw RtcError.convertFrom(error as Error, fnName);
     }
   }
-}
-
-async function permission(name: 'camera' | 'microphone'): Promise<PermissionStatus | undefined> {
-  // Not every browser can be asked.
-  return navigator.permissions?.query({ name: name as PermissionName }).catch(() => undefined);
-}
-
-function watchPermissions(listener: (state: { camera: PermissionState; microphone: PermissionState }) => void): () => void {
-  let stopped = false;
-  void Promise.all([permission('camera'), permission('microphone')]).then(([camera, microphone]) => {
-    if (!camera || !microphone) return;
-    const tell = () => {
-      if (!stopped) listener({ camera: camera.state, microphone: microphone.state });
-    };
-    camera.onchange = tell;
-    microphone.onchange = tell;
-  });
-  return () => { stopped = true; };
 }

@@ -30,7 +30,7 @@ function list(context: Context): HTMLElement {
     { title: t('Frame size'), cell: (row) => row.Width ? `${row.Width}×${row.Height}` : t('audio only') },
     { title: t('Inputs and output'), cell: (row) => health(row.Health) },
     { title: t('Length'), isNumber: true, cell: (row) => row.Health ? duration(row.Health.ProgramSeconds) : '–' },
-    { title: t('Node'), cell: (row) => row.Node ?? '–' },
+    { title: t('Node'), isWhole: true, cell: (row) => row.Node ?? '–' },
     { title: t('Actions'), cell: (row) => actions(context, row, () => poll.now()) },
   ], (row) => row.MixId, () => search
     ? empty(t('No mix is called so'), t('Search for a part of the name of the stream or room.'))

@@ -16,7 +16,7 @@ export const nodes: Screen = (context) => {
   const most = new Map<string, number>();
   const mayDrain = context.may('admin') && context.api.has('DrainNode');
   const sfu = new Table<Listed>(t('Nodes that forward media'), [
-    { title: t('Node'), cell: (node) => h('strong', {}, node.Node) },
+    { title: t('Node'), isWhole: true, cell: (node) => h('strong', {}, node.Node) },
     { title: t('State'), cell: state },
     { title: t('Sessions'), isNumber: true, cell: (node) => number(node.Sessions) },
     { title: t('Capacity'), cell: (node) => bar(node.Sessions / Math.max(1, node.Capacity), t('Sessions of {0} out of {1}', node.Node, number(node.Capacity))) },
@@ -24,7 +24,7 @@ export const nodes: Screen = (context) => {
     ...(mayDrain ? [{ title: t('Actions'), cell: (node: Listed) => action(context, node, () => poll.now()) }] : []),
   ], (node) => node.Node, () => empty(t('No node forwards media'), t('Start a process with `rotunda serve --roles sfu`.')));
   const mixing = new Table<MixNode>(t('Nodes that mix'), [
-    { title: t('Node'), cell: (node) => h('strong', {}, node.Node) },
+    { title: t('Node'), isWhole: true, cell: (node) => h('strong', {}, node.Node) },
     { title: t('Further mixes that it can take'), isNumber: true, cell: (node) => number(node.TasksLeft) },
     { title: t('Free CPU cores'), isNumber: true, cell: (node) => number(node.MillicoresLeft / 1000, 2) },
   ], (node) => node.Node, () => empty(t('No node mixes'), t('Start a process with `rotunda serve --roles mcu`.')));

@@ -43,7 +43,7 @@ export function room(context: Context, name: string): HTMLElement {
     { title: t('Member'), cell: (member) => h('strong', {}, member.UserId) },
     { title: t('Sends'), cell: (member) => member.Tracks.length > 0 ? sentBadges(member) : h('span', { class: 'soft' }, t('listens')) },
     { title: t('Since'), cell: (member) => member.JoinTime ? dateTime(member.JoinTime) : '–' },
-    { title: t('Node'), cell: (member) => member.Node },
+    { title: t('Node'), isWhole: true, cell: (member) => member.Node },
     { title: t('Actions'), cell: (member) => memberActions(context, name, member, muted, () => poll.now()) },
   ], (member) => member.UserId, () => filter
     ? empty(t('No listed member is called so'), t('The list has the first 50 members and every publisher. Everybody who was in the room is in the timeline.'))

@@ -22,7 +22,7 @@ export const streams: Screen = (context) => {
     { title: t('Since'), cell: (row) => dateTime(row.StartTime) },
     { title: t('Goes to'), cell: (row) => [
       row.IsPlayable && badge(t('players'), 'good'), row.IsRecorded && badge(t('recording'), 'bad'), row.Pushes.map((push) => badge(push))] },
-    { title: t('Node'), cell: (row) => row.Node },
+    { title: t('Node'), isWhole: true, cell: (row) => row.Node },
     { title: t('Actions'), cell: (row) => {
       const button = h('button', { type: 'button', class: 'small', 'aria-label': `${t('Watch')}: ${row.StreamId}` }, t('Watch'));
       button.disabled = !row.IsPlayable;
