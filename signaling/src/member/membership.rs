@@ -229,6 +229,7 @@ impl Membership {
     /// Errors: the SFU or the bus has not confirmed it. It is repeated until both do.
     async fn end_what_is_not_permitted(&mut self) -> Result<(), ErrorBody> {
         self.publishing.retain(|source| self.rights.may_send(source));
+        self.end_pushes_not_permitted().await;
         self.settle_publishing().await
     }
 
