@@ -64,6 +64,7 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
   const browsers = [];
   let server;
   let ann;
+  let cat;
 
   async function enter(user, sdkAppId) {
     const browser = await startBrowser();
@@ -94,6 +95,7 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
   });
 
   after(async () => {
+    await cat?.stop();
     for (const browser of browsers) await browser.close();
     await server?.stop();
     rmSync(folder, { recursive: true, force: true });
@@ -123,12 +125,12 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
 
   test('of a mix arrives with its cells and its sound, and ends with the mix', async () => {
     await ann.evaluate(() => window.states.splice(0));
-    const cat = server.start('join', '1001', '--user', 'cat', '--mark', '33', '--fps', '15', '--audio', 'none');
+    cat = server.start('join', '1001', '--user', 'cat', '--mark', '33', '--fps', '15', '--audio', 'none');
     const port = await freePort();
     const [url, file] = [`rtmp://127.0.0.1:${port}/live/key`, join(folder, 'mix.flv')];
     const receiver = spawn('ffmpeg', ['-v', 'error', '-y', '-listen', '1', '-i', url, '-t', '6', '-c', 'copy', file], { stdio: ['ignore', 'ignore', 'inherit'] });
     const received = once(receiver, 'exit');
-    await until(ann, 'cat has come', () => window.rotunda.room.publishers.some(({ userId, camera }) => userId === 'cat' && camera), undefined, 60);
+    await until(ann, 'cat has come', () => window.rotunda.room.publishers.get('cat')?.camera, undefined, 60);
     const pushMix = (to) => ann.evaluate(async (address) => {
       const cell = (userId, x) => ({ userId, x, y: 0, width: 320, height: 180, zOrder: 1 });
       const config = { mode: 'manual', videoWidth: 640, videoHeight: 180, videoBitrate: 800, mixUsers: [cell('ann', 0), cell('cat', 320)] };
@@ -148,7 +150,6 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
     await ann.evaluate(() => window.rotunda.room.setMixTranscodingConfig(null));
     await until(ann, 'the end is told', () => window.states.at(-1)?.state === 'ended');
     assert.deepEqual(await ann.evaluate(() => [...new Set(window.states.map(({ source }) => source))]), ['mix']);
-    await cat.stop();
   });
 
   test('ends with the stay of the member', async () => {
