@@ -42,6 +42,16 @@ struct Running {
     pushes: HashMap<PushAddress, CancellationToken>,
 }
 
+impl Running {
+    fn end_pushes(&mut self) {
+        let Self { span, pushes, .. } = self;
+        for (address, stop) in pushes.drain() {
+            info!(parent: &*span, %address, "the task of the push has ended");
+            stop.cancel();
+        }
+    }
+}
+
 /// The meaning of a descriptor.
 #[derive(Debug, Clone)]
 pub enum Seen {
@@ -71,6 +81,10 @@ impl OnAir {
         let running = self.programs.get_mut(id);
         let seen = match running.filter(|running| running.program.started_unix_ms == program.started_unix_ms) {
             Some(running) => {
+                if running.program.task != program.task {
+                    // The states of a push are told of the task that it began for.
+                    running.end_pushes();
+                }
                 running.program = program.clone();
                 Seen::Known
             }

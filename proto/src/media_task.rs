@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{MembershipId, RecordId, RoomKey, SdkAppId, StreamId, TaskId, TrackSource, UserId};
+use crate::ids::{MembershipId, RecordId, RoomKey, SdkAppId, StreamId, TaskId, UserId};
 use crate::mix::MixSpec;
-use crate::push_state::{PushError, PushState};
+use crate::mix_task::Origin;
+use crate::push_state::{PushError, PushSource, PushState};
 use crate::recording::FileWishes;
 use crate::room::{Publisher, Seats};
 use crate::selection::{Selection, Videos};
@@ -130,13 +131,19 @@ pub enum TaskEnd {
     Idle,
     /// Another task of the same robot has begun.
     Replaced,
+    /// The application, or the rights of the member whose push it is, do not permit it any more.
+    NotPermitted,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]
 pub enum Work {
-    Mix { spec: Box<MixSpec> },
+    Mix {
+        spec: Box<MixSpec>,
+    },
     Singles(Singles),
+    /// The push of a mix that the task's robot, a member, has by itself.
+    MemberMix(MemberMix),
 }
 
 /// Streams of single members, as they are.
@@ -144,6 +151,16 @@ pub enum Work {
 pub struct Singles {
     pub selection: Selection,
     pub output: SinglesOutput,
+}
+
+/// The mix of a member: the member starts and ends it, and the task pushes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberMix {
+    /// All media of the member. Without any of it the task is idle.
+    pub selection: Selection,
+    pub stream_id: StreamId,
+    /// RTMP(S) addresses.
+    pub push_urls: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +200,17 @@ impl MediaTask {
                 SinglesOutput::Publish { stream_id, push_urls } => Some((stream_id, push_urls.as_slice())),
                 SinglesOutput::Record { .. } => None,
             },
+            (Purpose::Publishing, Work::MemberMix(mix)) => Some((&mix.stream_id, mix.push_urls.as_slice())),
             (Purpose::Recording, _) => None,
+        }
+    }
+
+    /// Which of the room's mixes has the media of the task; None: the task takes single streams.
+    pub fn mix_origin(&self) -> Option<Origin> {
+        match &self.work {
+            Work::Mix { .. } => Some(Origin::Task(self.id.clone())),
+            Work::MemberMix(_) => Some(Origin::Client(self.robot.clone())),
+            Work::Singles(_) => None,
         }
     }
 
@@ -195,6 +222,7 @@ impl MediaTask {
         match &self.work {
             Work::Mix { spec } => &spec.layout.selection,
             Work::Singles(singles) => &singles.selection,
+            Work::MemberMix(mix) => &mix.selection,
         }
     }
 
@@ -211,13 +239,14 @@ impl MediaTask {
         of_member.is_none_or(|of_member| of_member.membership == publisher.holder.membership)
     }
 
-    /// The video whose stream a member pushes; None: the server API has started the task.
-    pub fn pushed_by_member(&self) -> Option<TrackSource> {
+    /// The stream that a member pushes; None: the server API has started the task.
+    pub fn pushed_by_member(&self) -> Option<PushSource> {
         self.of_member.as_ref()?;
-        match self.selection().videos {
-            Videos::Screen => Some(TrackSource::Screen),
-            Videos::Camera | Videos::All => Some(TrackSource::Camera),
-        }
+        Some(match (&self.work, self.selection().videos) {
+            (Work::MemberMix(_), _) => PushSource::Mix,
+            (_, Videos::Screen) => PushSource::Screen,
+            (_, Videos::Camera | Videos::All) => PushSource::Camera,
+        })
     }
 }
 

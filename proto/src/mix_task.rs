@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MixId, RoomKey, StreamId, TaskId, UserId};
 use crate::incarnation::Incarnation;
+use crate::media_task::TaskRef;
 use crate::mix::{MixSpec, Refusal};
 
 /// Prefix of every [`task_key`].
@@ -161,6 +162,25 @@ pub fn stopped(before: Option<MixTask>) -> Result<Option<MixTask>, NoMix> {
     }
 }
 
+/// The document after a change of the pushes of its program: those of a task, or (None) none. A mix that ends, or has these pushes
+/// already, stays as it is.
+pub fn pushed(before: MixTask, task: Option<TaskRef>, push_urls: &[String]) -> MixTask {
+    let Some(spec) = before.spec() else { return before };
+    if spec.task == task && spec.push_urls == push_urls {
+        return before;
+    }
+    let spec = MixSpec {
+        task,
+        push_urls: push_urls.to_vec(),
+        ..spec.clone()
+    };
+    MixTask {
+        revision: before.revision + 1,
+        desired: Desired::Run { spec: Box::new(spec) },
+        ..before
+    }
+}
+
 /// Whether the program goes on: layout and encoding may change; stream id, recording and tracks may not.
 pub fn goes_on(before: &MixSpec, after: &MixSpec) -> bool {
     before.stream_id == after.stream_id
@@ -222,6 +242,24 @@ mod tests {
         assert_eq!((second.id, second.revision), (MixId(1), 2));
         assert_eq!(second.owner, first.owner);
         assert_eq!(second.spec(), Some(&changed.spec));
+    }
+
+    #[test]
+    fn pushes_change_the_same_mix_once_and_never_one_that_ends() {
+        let first = owned(started(None, &wish(1, "one")));
+        let task = TaskRef {
+            id: "task".parse().unwrap(),
+            robot: "ann".parse().unwrap(),
+        };
+        let urls = ["rtmp://cdn.example.com/live/key".to_owned()];
+        let second = pushed(first.clone(), Some(task.clone()), &urls);
+        assert_eq!((second.id, second.revision), (MixId(1), 2));
+        assert_eq!(second.spec().unwrap().push_urls, urls);
+        assert_eq!(pushed(second.clone(), Some(task.clone()), &urls), second);
+        let third = pushed(second, None, &[]);
+        assert_eq!((third.revision, third.spec()), (3, first.spec()));
+        let stopping = stopped(Some(third)).unwrap().unwrap();
+        assert_eq!(pushed(stopping.clone(), Some(task), &urls), stopping);
     }
 
     #[test]

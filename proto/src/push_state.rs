@@ -1,7 +1,32 @@
 //! The state of a push to another server, as the application and the member who asked for it are told.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The stream that a member pushes to another server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PushSource {
+    /// The camera with the microphone, or the microphone alone while there is no camera.
+    #[default]
+    Camera,
+    /// The shared screen without audio.
+    Screen,
+    /// The member's own mix of the room.
+    Mix,
+}
+
+impl fmt::Display for PushSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Camera => "camera",
+            Self::Screen => "screen",
+            Self::Mix => "mix",
+        })
+    }
+}
 
 /// The state of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +45,7 @@ pub enum PushState {
     Disconnecting,
 }
 
-/// Why an attempt to push has failed.
+/// Why an attempt to push has failed, or a push has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PushError {
     pub kind: PushErrorKind,
@@ -43,4 +68,6 @@ pub enum PushErrorKind {
     Protocol,
     /// No process of this cluster pushes the stream.
     NotDone,
+    /// The push has ended: the application or the member's rights do not permit it any more.
+    NotPermitted,
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::errors::{ErrorBody, ErrorCode};
 use crate::ids::{OwnStreamId, RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use crate::mix::{NotMixable, Template};
-use crate::push_state::{PushError, PushState};
+use crate::push_state::{PushError, PushSource, PushState};
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
 use crate::statistics::{NetworkQuality, Statistics};
@@ -134,27 +134,23 @@ pub enum Request {
     /// Starts this member's mix of the room or changes it; null ends it. The member must publish audio, and (unless
     /// the mode is `pureAudio`) video. The mix ends when the member leaves. Replied by [`Reply::Done`] when it runs.
     SetMixTranscodingConfig { config: Option<Box<TranscodingConfig>> },
-    /// Pushes the stream of this member's camera (with the microphone) or screen to another server, in place of an earlier push of that
-    /// source. The member must publish the source, or the microphone for `camera`. Replied by [`Reply::Done`] when the push is begun;
-    /// [`Event::CdnStreamState`] follows. The push ends when the member leaves.
+    /// Pushes the stream of this member's camera (with the microphone) or screen, or their mix, to another server, in place of an earlier
+    /// push of that source. The member must publish the source (the microphone is enough for `camera`), or have a mix. Replied by
+    /// [`Reply::Done`] when the push is begun; [`Event::CdnStreamState`] follows. The push ends when the member leaves, and that of a mix
+    /// with the mix.
     StartPublishCdnStream {
-        /// `camera` or `screen`.
-        #[serde(default = "camera")]
-        source: TrackSource,
+        #[serde(default)]
+        source: PushSource,
         /// `rtmp://` or `rtmps://`, with the key of the other server.
         url: String,
     },
     /// Ends a push. Replied by [`Reply::Done`], also where there is none.
     StopPublishCdnStream {
-        #[serde(default = "camera")]
-        source: TrackSource,
+        #[serde(default)]
+        source: PushSource,
     },
     /// Leaves the room; the WebSocket stays. Replied by [`Reply::Done`].
     ExitRoom {},
-}
-
-fn camera() -> TrackSource {
-    TrackSource::Camera
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -409,9 +405,9 @@ pub enum Event {
     Mix { mix: Option<MixView> },
     /// This member's push of a source to another server has another state, or an attempt has failed once more.
     CdnStreamState {
-        source: TrackSource,
+        source: PushSource,
         state: CdnStreamState,
-        /// The last failure, in the states that follow from one.
+        /// The last failure, in the states that follow from one. With `ended`: why the push is not permitted any more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<PushError>,
     },
@@ -437,7 +433,7 @@ pub enum CdnStreamState {
     Recovering,
     /// There was no connection for a minute. Attempts go on.
     Failed,
-    /// The source is not sent. It is pushed again when it is published within 30 s.
+    /// The source is not sent, or the mix does not run. It is pushed again when it is there within 30 s.
     Waiting,
     /// It is over.
     Ended,

@@ -2,6 +2,7 @@
 
 use rotunda_proto::call::CallMedia;
 use rotunda_proto::ids::{CallId, DeviceId, RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
+use rotunda_proto::push_state::PushSource;
 use rotunda_proto::signaling::{Lines, Role};
 use rotunda_proto::transcoding::TranscodingConfig;
 use serde::de::DeserializeOwned;
@@ -21,8 +22,9 @@ pub fn explain(text: &str, error: &serde_json::Error) -> (Option<u64>, String) {
         return (None, "write a JSON object".to_owned());
     };
     let id = fields.get("id").and_then(Value::as_u64);
+    let op = fields.get("op").and_then(Value::as_str).unwrap_or_default();
     let wrong = fields.iter().find_map(|(name, value)| {
-        let mistake = mistake_of(name)?(value)?;
+        let mistake = mistake_of(op, name)?(value)?;
         Some(format!("{name}: {mistake}"))
     });
     let explanation = wrong.unwrap_or_else(|| match error.to_string() {
@@ -35,7 +37,7 @@ pub fn explain(text: &str, error: &serde_json::Error) -> (Option<u64>, String) {
 type Mistake = fn(&Value) -> Option<String>;
 
 /// How each field is read. None: no request has such a field.
-fn mistake_of(field: &str) -> Option<Mistake> {
+fn mistake_of(op: &str, field: &str) -> Option<Mistake> {
     Some(match field {
         "id" => unless::<u64>,
         "op" | "offer" | "userSig" | "data" | "url" => unless::<String>,
@@ -45,6 +47,7 @@ fn mistake_of(field: &str) -> Option<Mistake> {
         "userId" => unless::<UserId>,
         "streamId" => unless::<Option<StreamId>>,
         "userDefineRecordId" => unless::<Option<RecordId>>,
+        "source" if op.ends_with("PublishCdnStream") => unless::<PushSource>,
         "source" => unless::<TrackSource>,
         "role" => unless::<Role>,
         "maxHeight" => unless::<Option<u16>>,
@@ -113,6 +116,10 @@ mod tests {
         for (text, begins) in [
             (r#"{"id":1,"op":"publish","source":"video"}"#, "source: unknown variant"),
             (
+                r#"{"id":1,"op":"startPublishCdnStream","source":"audio","url":"rtmp://a/b/c"}"#,
+                "source: unknown variant `audio`, expected one of `camera`, `screen`, `mix`",
+            ),
+            (
                 r#"{"id":1,"op":"login","sdkAppId":"7","userId":"a","userSig":"x"}"#,
                 "sdkAppId: write a number",
             ),
@@ -153,7 +160,7 @@ mod tests {
         properties(&schema, &mut names);
         assert!(names.contains("roomId") && names.contains("maxHeight"), "{names:?}");
         for name in names {
-            assert!(mistake_of(&name).is_some(), "{name}");
+            assert!(mistake_of("", &name).is_some(), "{name}");
         }
     }
 }

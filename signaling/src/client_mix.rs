@@ -2,37 +2,70 @@
 
 mod check;
 
-use rotunda_proto::ids::{RoomKey, UserId};
+use rotunda_bus::BusError;
+use rotunda_proto::ids::{RoomKey, TaskId, UserId};
 use rotunda_proto::mix::MixSpec;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, PublisherView};
 use rotunda_proto::transcoding::{TranscodingConfig, TranscodingMode};
 
 use crate::api::ApiError;
+use crate::api::media_tasks::of_member;
 use crate::api::mix::client;
 use crate::api::pictures;
-use crate::member::failure;
+use crate::member::{error_of, failure};
 use crate::shared::Shared;
 
+/// The member who asks for a mix.
+pub struct Caller<'a> {
+    pub room: &'a RoomKey,
+    pub user: &'a UserId,
+    /// None: the member publishes nothing.
+    pub publisher: Option<PublisherView>,
+    /// The task that pushes the mix; None: the mix is not pushed.
+    pub push: Option<TaskId>,
+}
+
 /// Starts the member's mix, changes it, or (`None`) ends it.
-pub async fn set(
-    shared: &Shared,
-    room: &RoomKey,
-    user: &UserId,
-    publisher: Option<PublisherView>,
-    config: Option<&TranscodingConfig>,
-) -> Result<(), ErrorBody> {
+pub async fn set(shared: &Shared, caller: Caller<'_>, config: Option<&TranscodingConfig>) -> Result<(), ErrorBody> {
+    let Caller {
+        room,
+        user,
+        publisher,
+        push,
+    } = caller;
     let Some(config) = config else {
         return client::stop(shared, room, user).await.map_err(explain);
     };
     must_publish(publisher.as_ref(), config.mode)?;
-    let spec = check::spec(room, user, config).map_err(|message| ErrorBody {
+    let mut spec = check::spec(room, user, config).map_err(|message| ErrorBody {
         code: ErrorCode::BadMix,
         message,
         retry_after_ms: None,
     })?;
     may_name_rooms(shared, &spec)?;
     pictures::must_exist(&shared.store, &spec).await.map_err(explain)?;
-    client::start(shared, user, spec).await.map_err(explain)
+    let push = match &push {
+        Some(task) => of_member::running(&shared.bus, room.app, task).await.map_err(bus)?,
+        None => None,
+    };
+    let Some(push) = push else {
+        return client::start(shared, user, spec).await.map_err(explain);
+    };
+    // The push goes on with the changed mix.
+    spec.task = Some(push.named());
+    spec.push_urls = push.pushed().map_or_else(Vec::new, |(_, urls)| urls.to_vec());
+    let stream = spec.stream_id.clone();
+    client::start(shared, user, spec).await.map_err(explain)?;
+    let followed = of_member::follow_mix(&shared.bus, room.app, &push.id, &stream).await;
+    followed.map_err(bus)
+}
+
+fn bus(error: BusError) -> ErrorBody {
+    tracing::warn!(
+        error = &error as &dyn std::error::Error,
+        "follow the push of a member's mix"
+    );
+    failure(error_of(&error))
 }
 
 /// Members of an application with room keys do not get into other rooms by a mix.

@@ -1,7 +1,7 @@
-//! The push of a member's own media to another server (`startPublishCdnStream`): its check and its start.
+//! The push of a member's own media, or of their mix, to another server (`startPublishCdnStream`): its check and its start.
 
 use rotunda_proto::config::Application;
-use rotunda_proto::ids::{TaskId, TrackSource};
+use rotunda_proto::ids::TaskId;
 use rotunda_proto::push_address::PushAddress;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode};
 
@@ -13,12 +13,12 @@ use crate::shared::Shared;
 /// Begins the push in place of an earlier one of the same source; one to this address goes on.
 ///
 /// Errors: [`ErrorCode::PushRefused`] where the application does not permit it, or as many pushes run as may; [`ErrorCode::BadPush`] for
-/// a wrong source or address, or an address in a network that is refused. No message repeats the address, which has a key in it.
+/// a wrong address, or an address in a network that is refused. No message repeats the address, which has a key in it.
 pub async fn start(shared: &Shared, asked: AskedByMember<'_>) -> Result<TaskId, ErrorBody> {
     let applications = shared.applications();
     let process = &shared.config.process;
     let application = applications.by_id(asked.room.app);
-    let address = check(application, asked.source, asked.url, &process.public_names)?;
+    let address = check(application, asked.url, &process.public_names)?;
     if let Some(refused) = outbound::refused(&process.outbound, address.host(), address.port()).await {
         return Err(bad(format!("url: {refused}")));
     }
@@ -26,20 +26,11 @@ pub async fn start(shared: &Shared, asked: AskedByMember<'_>) -> Result<TaskId, 
 }
 
 /// `own_names`: names of this server.
-fn check(
-    application: Option<&Application>,
-    source: TrackSource,
-    url: &str,
-    own_names: &[String],
-) -> Result<PushAddress, ErrorBody> {
+fn check(application: Option<&Application>, url: &str, own_names: &[String]) -> Result<PushAddress, ErrorBody> {
     if !application.is_some_and(|application| application.members_may_push) {
         let message = "the application does not let its members push to other servers; the operator permits it by MembersMayPush \
                        (members_may_push), or the application's server pushes by StartPublishCdnStream";
         return Err(refused(message.to_owned()));
-    }
-    if source == TrackSource::Audio {
-        let message = "source must be camera, whose stream has the microphone, or screen, not audio";
-        return Err(bad(message.to_owned()));
     }
     let address: PushAddress = url.parse().map_err(|error| bad(format!("url {error}")))?;
     let host = address.host().to_string();
@@ -85,9 +76,9 @@ mod tests {
         }
     }
 
-    fn checked(source: TrackSource, url: &str) -> Result<String, (ErrorCode, String)> {
+    fn checked(url: &str) -> Result<String, (ErrorCode, String)> {
         let own = ["live.example.com:443".to_owned()];
-        let address = check(Some(&application(true)), source, url, &own);
+        let address = check(Some(&application(true)), url, &own);
         let host = address.map(|address| address.host().to_string());
         host.map_err(|error| (error.code, error.message))
     }
@@ -96,35 +87,25 @@ mod tests {
     fn an_application_must_permit_pushes() {
         let url = "rtmp://cdn.example.com/live/key";
         for unpermitted in [None, Some(&application(false))] {
-            let error = check(unpermitted, TrackSource::Camera, url, &[]).unwrap_err();
+            let error = check(unpermitted, url, &[]).unwrap_err();
             assert_eq!(error.code, ErrorCode::PushRefused);
             assert!(error.message.contains("MembersMayPush"), "{}", error.message);
         }
-        let permitted = checked(TrackSource::Camera, url);
+        let permitted = checked(url);
         assert_eq!(permitted.as_deref(), Ok("cdn.example.com"));
     }
 
     #[test]
     fn a_wrong_field_is_named_and_no_message_has_the_key() {
-        for (source, url, begins) in [
+        for (url, begins) in [
+            ("http://a.example/live/secret", "url must begin with rtmp://"),
+            ("rtmp://a.example/secret", "url has no"),
             (
-                TrackSource::Audio,
-                "rtmp://a.example/live/secret",
-                "source must be camera",
-            ),
-            (
-                TrackSource::Camera,
-                "http://a.example/live/secret",
-                "url must begin with rtmp://",
-            ),
-            (TrackSource::Camera, "rtmp://a.example/secret", "url has no"),
-            (
-                TrackSource::Screen,
                 "rtmp://LIVE.example.com/live/secret",
                 "url: live.example.com is this server",
             ),
         ] {
-            let (code, message) = checked(source, url).unwrap_err();
+            let (code, message) = checked(url).unwrap_err();
             assert_eq!(code, ErrorCode::BadPush);
             assert!(message.to_lowercase().starts_with(begins), "{message}");
             assert!(!message.contains("secret"), "{message}");

@@ -12,6 +12,7 @@ use axum::extract::ws::Utf8Bytes;
 use metrics::counter;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{LoginId, RoomKey, SdkAppId, UserId};
+use rotunda_proto::push_state::PushSource;
 use rotunda_proto::room::OwnNames;
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::Client;
@@ -285,9 +286,16 @@ impl Member {
                 let room = self.in_room()?.key().clone();
                 let view = self.in_room()?.view(&room.room);
                 let publisher = view.publishers.into_iter().find(|publisher| publisher.user_id == user);
-                client_mix::set(&self.shared, &room, &user, publisher, config.as_deref())
-                    .await
-                    .map(done)
+                if config.is_none() {
+                    self.in_room()?.stop_push(PushSource::Mix).await?;
+                }
+                let caller = client_mix::Caller {
+                    room: &room,
+                    user: &user,
+                    publisher,
+                    push: self.in_room()?.push_of_mix().cloned(),
+                };
+                client_mix::set(&self.shared, caller, config.as_deref()).await.map(done)
             }
             Request::StartPublishCdnStream { source, url } => {
                 let shared = self.shared.clone();

@@ -80,7 +80,7 @@ window.frameMark = (() => {
     return readPixels(context.getImageData(0, 0, scratch.width, scratch.height), [column * w, row * h, w, h]);
   }
 
-  return { draw, readVideo };
+  return { draw, readPixels, readVideo };
 })();
 
 // A camera and a microphone that tests can recognise: a canvas with the mark, and a tone.

@@ -1,4 +1,4 @@
-// A member pushes their own media to another server by the web SDK. ffmpeg listens like another provider's server.
+// A member pushes their own media, and their mix, to another server by the web SDK. ffmpeg listens like another provider's server.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -21,11 +21,50 @@ function noFfmpeg() {
   return reason;
 }
 
+/** The marks in a row of cells of a recorded video, each once; `size`: of the video. */
+function marksOf(file, [width, height], columns) {
+  const page = {};
+  new Function('window', 'document', tools)(page, { createElement: () => ({}) });
+  const args = ['-v', 'error', '-i', file, '-vf', 'fps=2', '-f', 'rawvideo', '-pix_fmt', 'rgba', '-'];
+  const { stdout } = spawnSync('ffmpeg', args, { maxBuffer: 1 << 28 });
+  const length = width * height * 4;
+  const cells = Array.from({ length: columns }, () => new Set());
+  for (let at = 0; at + length <= stdout.length; at += length) {
+    const frame = { data: stdout.subarray(at, at + length), width };
+    cells.forEach((seen, column) => {
+      const mark = page.frameMark.readPixels(frame, [(column * width) / columns, 0, width / columns, height]);
+      if (mark) seen.add(mark.id);
+    });
+  }
+  return cells.map((seen) => [...seen]);
+}
+
+/** The part of a file's sound that is a tone, 0 to 1 (Goertzel). */
+function toneOf(file, hertz) {
+  const rate = 48000;
+  const { stdout } = spawnSync('ffmpeg', ['-v', 'error', '-i', file, '-f', 'f32le', '-ac', '1', '-ar', String(rate), '-'], { maxBuffer: 1 << 28 });
+  const parts = [];
+  const length = rate / 10;
+  const turn = 2 * Math.cos((2 * Math.PI * hertz) / rate);
+  for (let at = 0; at + length * 4 <= stdout.length; at += length * 4) {
+    let [before, last, power] = [0, 0, 0];
+    for (let index = 0; index < length; index += 1) {
+      const sample = stdout.readFloatLE(at + index * 4);
+      [before, last] = [last, sample + turn * last - before];
+      power += sample * sample;
+    }
+    const ofTone = before * before + last * last - turn * before * last;
+    parts.push(power > 1e-6 ? (2 * ofTone) / (length * power) : 0);
+  }
+  return parts.sort((a, b) => a - b)[parts.length >> 1] ?? 0;
+}
+
 describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'rotunda-push-'));
   const browsers = [];
   let server;
   let ann;
+  let cat;
 
   async function enter(user, sdkAppId) {
     const browser = await startBrowser();
@@ -56,6 +95,7 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
   });
 
   after(async () => {
+    await cat?.stop();
     for (const browser of browsers) await browser.close();
     await server?.stop();
     rmSync(folder, { recursive: true, force: true });
@@ -81,6 +121,35 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
     const [first] = await states(ann);
     assert.equal(first, 'connecting');
     await eventually('the stream is off the air', async () => /^rotunda_relay_streams 0$/m.test(await (await fetch(`${server.url}/metrics`)).text()), 60);
+  });
+
+  test('of a mix arrives with its cells and its sound, and ends with the mix', async () => {
+    await ann.evaluate(() => window.states.splice(0));
+    cat = server.start('join', '1001', '--user', 'cat', '--mark', '33', '--fps', '15', '--audio', 'none');
+    const port = await freePort();
+    const [url, file] = [`rtmp://127.0.0.1:${port}/live/key`, join(folder, 'mix.flv')];
+    const receiver = spawn('ffmpeg', ['-v', 'error', '-y', '-listen', '1', '-i', url, '-t', '6', '-c', 'copy', file], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const received = once(receiver, 'exit');
+    await until(ann, 'cat has come', () => window.rotunda.room.publishers.get('cat')?.camera, undefined, 60);
+    const pushMix = (to) => ann.evaluate(async (address) => {
+      const cell = (userId, x) => ({ userId, x, y: 0, width: 320, height: 180, zOrder: 1 });
+      const config = { mode: 'manual', videoWidth: 640, videoHeight: 180, videoBitrate: 800, mixUsers: [cell('ann', 0), cell('cat', 320)] };
+      const { room } = window.rotunda;
+      const early = await room.startPublishCDNStream({ url: address, source: 'mix' }).then(() => 'begun', ({ code }) => code);
+      await room.setMixTranscodingConfig(config);
+      await room.startPublishCDNStream({ url: address, source: 'mix' });
+      return early;
+    }, to);
+    assert.equal(await pushMix(url), 'not_published', 'there was no mix yet');
+    await until(ann, 'the other server takes it', () => window.states.some(({ source, state }) => source === 'mix' && state === 'running'), undefined, 90);
+    const [code] = await received;
+    assert.equal(code, 0);
+    assert.deepEqual(marksOf(file, [640, 180], 2), [[11], [33]]);
+    const [own, none] = [toneOf(file, 700), toneOf(file, 1900)];
+    assert.ok(own > 0.2 && own > 10 * none, `the tone of ann has ${own} of the sound, and one that nobody makes ${none}`);
+    await ann.evaluate(() => window.rotunda.room.setMixTranscodingConfig(null));
+    await until(ann, 'the end is told', () => window.states.at(-1)?.state === 'ended');
+    assert.deepEqual(await ann.evaluate(() => [...new Set(window.states.map(({ source }) => source))]), ['mix']);
   });
 
   test('ends with the stay of the member', async () => {

@@ -1,5 +1,6 @@
 use rotunda_bus::{BusExt, InProcess, SharedBus};
 use rotunda_listen::{Binding, Listeners, Policy, Security, TrustedProxies};
+use rotunda_proto::media_task::TaskRef;
 use rotunda_proto::mix::AudioEncode;
 use rotunda_proto::program::program_key;
 
@@ -81,7 +82,18 @@ impl Live {
     }
 
     async fn want(&self, urls: &[&str]) {
-        let program = descriptor(urls);
+        self.want_for(None, urls).await;
+    }
+
+    /// `task`: its id.
+    async fn want_for(&self, task: Option<&str>, urls: &[&str]) {
+        let program = ProgramDescriptor {
+            task: task.map(|id| TaskRef {
+                id: id.parse().unwrap(),
+                robot: "ann".parse().unwrap(),
+            }),
+            ..descriptor(urls)
+        };
         self.bus
             .update(&program_key(&program.stream()), |_: Option<ProgramDescriptor>| {
                 Ok::<_, std::convert::Infallible>((Some(program.clone()), ()))
@@ -111,6 +123,25 @@ async fn a_running_program_is_pushed_to_the_wanted_addresses() {
     new.finished().await;
     while let Ok(seen) = old.seen.try_recv() {
         assert_eq!(seen, Received::Finished, "the old address is no longer tried");
+    }
+    live.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn the_push_of_another_task_to_the_same_address_is_another_push() {
+    let mut server = TestServer::start("127.0.0.1:0", None).await;
+    let live = Live::start().await;
+    let url = format!("rtmp://{}/live/k", server.address);
+    live.want_for(Some("task-1"), &[&url]).await;
+    server.published().await;
+    live.want_for(Some("task-2"), &[&url]).await;
+    let (mut has_ended, mut has_begun) = (false, false);
+    while !(has_ended && has_begun) {
+        match server.seen.recv().await.unwrap() {
+            Received::Finished => has_ended = true,
+            Received::Published { .. } => has_begun = true,
+            _ => {}
+        }
     }
     live.shutdown.cancel();
 }

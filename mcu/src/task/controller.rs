@@ -230,7 +230,9 @@ impl Controller {
             let told = std::mem::replace(&mut self.spec, *relayout.spec);
             self.adopt(scene);
             self.publish_running().await;
-            if told.push_urls != self.spec.push_urls || told.video != self.spec.video || told.audio != self.spec.audio {
+            let (before, after) = (&told, &self.spec);
+            let same_pushes = before.push_urls == after.push_urls && before.task == after.task;
+            if !same_pushes || before.video != after.video || before.audio != after.audio {
                 self.announcements.publish_program(&self.spec).await;
             }
         }

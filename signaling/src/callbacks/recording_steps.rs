@@ -34,7 +34,8 @@ fn leave_code(end: TaskEnd) -> u32 {
         TaskEnd::RobotRemoved => 1,
         TaskEnd::RoomDismissed => 2,
         TaskEnd::Idle => 99,
-        TaskEnd::Replaced => 101,
+        // The latter ends pushes of members alone.
+        TaskEnd::Replaced | TaskEnd::NotPermitted => 101,
     }
 }
 

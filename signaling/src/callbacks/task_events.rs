@@ -129,6 +129,7 @@ fn error_code(kind: PushErrorKind) -> u32 {
         PushErrorKind::Refused => 4,
         PushErrorKind::Protocol => 5,
         PushErrorKind::NotDone => 6,
+        PushErrorKind::NotPermitted => 7,
     }
 }
 

@@ -1,11 +1,13 @@
 //! A member of one room: a hub that routes between rights, published sources, wishes, the media session and the room.
 
 mod entry;
+mod following;
 mod media;
 mod moderation;
 mod publishing;
 mod pushes;
 mod rights;
+mod sources;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,28 +22,26 @@ use rotunda_proto::custom_message;
 use rotunda_proto::ids::{MembershipId, RoomId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{OwnNames, RosterMember};
 use rotunda_proto::room_ticket::Rights;
-use rotunda_proto::sfu::{self, Client, Command, SlotMap, VideoWant};
-use rotunda_proto::signaling::{
-    ErrorBody, ErrorCode, Event, KickReason, Lines, Role, RoomView, TrackState, WaitingRoomView,
-};
+use rotunda_proto::sfu::{self, Client, Command, VideoWant};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Lines, Role, RoomView, WaitingRoomView};
 use rotunda_proto::statistics::Statistics;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{explain, failure};
+use super::failure;
 use crate::refused_lines::RefusedLine;
 use crate::restrictions::Left;
 use crate::room::{Bulletin, Capacity, Entered, Passes, Room, SeatsLeft};
 use crate::room_documents::Refused;
 use crate::room_messages::MessageLimiter;
 use crate::shared::Shared;
-use crate::slots::{Wishes, assign, permit, show_only};
-use crate::view::{RoomState, diff};
+use crate::slots::Wishes;
+use crate::view::RoomState;
 pub use entry::knock;
 pub use media::codec_not_supported;
 use media::{Media, NextOffer};
 use moderation::Moderation;
-use publishing::{Before, Publishing};
+use publishing::Publishing;
 use pushes::Pushes;
 use rights::MemberRights;
 
@@ -226,118 +226,11 @@ impl Membership {
         self.media.are_slots_confirmed()
     }
 
-    /// Errors: the SFU or the bus has not confirmed it. It is repeated until both do.
-    async fn end_what_is_not_permitted(&mut self) -> Result<(), ErrorBody> {
-        self.publishing.retain(|source| self.rights.may_send(source));
-        self.settle_publishing().await
-    }
-
-    /// Updates the SFU's ingress to the published sources, and then releases the seats of the others. In this order no member is
-    /// notified of the end of a source that the SFU may still forward.
-    ///
-    /// Errors: one of both is not confirmed. It is tried again at [`settle_at`](Self::settle_at).
-    async fn settle_publishing(&mut self) -> Result<(), ErrorBody> {
-        self.media.set_ingress(self.publishing.sources()).await?;
-        for source in self.publishing.seats_to_release() {
-            match self.room.documents.release_seat(&self.member, source).await {
-                Ok(()) => {
-                    self.publishing.handle_released(source);
-                    self.tell(|user, membership| What::Unpublished {
-                        user,
-                        membership,
-                        source,
-                    });
-                }
-                Err(refused) => {
-                    self.publishing.handle_release_failed(Clock.now());
-                    return Err(explain(refused));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// When an unconfirmed change is tried again; None: everything is confirmed.
-    fn settle_at(&self) -> Option<Instant> {
-        let times = [self.media.due_at(), self.publishing.release_at()];
-        times.into_iter().flatten().min()
-    }
-
-    pub async fn publish(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
-        if !self.rights.may_send(source) {
-            return Err(failure(ErrorCode::NotPermitted));
-        }
-        if let Some(line) = self.media.refused(source) {
-            return Err(codec_not_supported(line));
-        }
-        let seat = self.publishing.handle_seat_wanted(source);
-        let taken = self
-            .room
-            .documents
-            .take_seat(&self.member, &self.names, source, state)
-            .await;
-        if let Err(refused) = taken {
-            match refused {
-                Refused::Code(_) => self.publishing.handle_seat_refused(source, seat),
-                Refused::Bus(_) => self.publishing.handle_seat_unanswered(Clock.now()),
-            }
-            return Err(explain(refused));
-        }
-        let before = self.publishing.begin(source);
-        let settled = self.settle_publishing().await;
-        if settled.is_err() && before == Before::New {
-            // The SFU may forward it or not: the next command ends it, and then the seat is released.
-            self.publishing.end(source);
-        }
-        if settled.is_ok() && before == Before::New {
-            self.tell(|user, membership| What::Published {
-                user,
-                membership,
-                source,
-            });
-        }
-        settled
-    }
-
     /// Tells a fact of this member.
     fn tell(&self, what: impl FnOnce(UserId, MembershipId) -> What) {
         let (user, membership) = (self.member.user.clone(), self.member.holder.membership);
         let documents = &self.room.documents;
         documents.facts.tell(&documents.room, what(user, membership));
-    }
-
-    /// Call after this node was declared dead and has a new incarnation. The SFU stops forwarding sources without a seat.
-    async fn take_seats_again(&mut self) {
-        for source in self.publishing.sources().clone() {
-            let mut publishers = self.known.seats.publishers.iter();
-            let known = publishers.find(|publisher| publisher.user == self.member.user);
-            let state = known
-                .and_then(|publisher| publisher.track(source))
-                .unwrap_or(TrackState::On);
-            if let Err(error) = self
-                .room
-                .documents
-                .take_seat(&self.member, &self.names, source, state)
-                .await
-            {
-                warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node had no bus");
-                self.publishing.end(source);
-            }
-        }
-        let _tried_again_later = self.settle_publishing().await;
-    }
-
-    pub async fn unpublish(&mut self, source: TrackSource) -> Result<(), ErrorBody> {
-        self.publishing.end(source);
-        self.settle_publishing().await
-    }
-
-    pub async fn mute(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
-        let documents = &self.room.documents;
-        documents
-            .mute(self.member.holder.membership, source, state)
-            .await
-            .map_err(explain)
     }
 
     /// Answers an offer: a new session, or an ICE restart of the connected one. `client`: the kind of client.
@@ -407,74 +300,6 @@ impl Membership {
             self.wishes.muted.unmute(&user);
             Ok(())
         }
-    }
-
-    /// Resolves on a bulletin of the room, on an event of this member's session, and when an unconfirmed change is tried again.
-    /// Cancel-safe.
-    pub async fn changed(&mut self) {
-        let settle_at = self.settle_at();
-        tokio::select! {
-            changed = self.bulletins.changed() => if changed.is_err() {
-                std::future::pending::<()>().await;
-            },
-            () = self.media.changed() => {}
-            () = self.pushes.changed() => {}
-            () = Clock.until(settle_at) => {}
-            // Members who do not moderate are not woken.
-            () = self.moderation.changed(), if self.rights.may_moderate() => {}
-            Ok(()) = self.own.changed() => self.seats_lost = self.publishing.has_seats(),
-        }
-    }
-
-    /// Applies the newest bulletin, updates the SFU's slots and answers messages for the client.
-    pub async fn follow(&mut self) -> Vec<Message> {
-        if std::mem::take(&mut self.seats_lost) {
-            self.take_seats_again().await;
-        }
-        let bulletin = self.bulletins.borrow_and_update().clone();
-        let mut messages: Vec<Message> = self.rights.poll_event().map(Message::Own).into_iter().collect();
-        if bulletin.after.number > self.known.number {
-            if Arc::ptr_eq(&bulletin.before, &self.known) {
-                let shared = bulletin.for_member(&self.member.user, self.media.message_path());
-                messages.extend(shared.map(Message::Shared));
-            } else {
-                messages.extend(self.events_since(&self.known, &bulletin.after));
-            }
-            self.known = bulletin.after.clone();
-        }
-        messages.extend(self.poll_waiting_room().map(Message::Own));
-        messages.extend(self.pushes.poll_events().into_iter().map(Message::Own));
-        self.follow_media(&mut messages).await;
-        messages
-    }
-
-    /// As [`follow`](Self::follow), but with the newest state of the room: for a member who has just changed something.
-    pub async fn catch_up(&mut self) -> Vec<Message> {
-        let latest = self.room.latest();
-        let mut messages: Vec<Message> = self.rights.poll_event().map(Message::Own).into_iter().collect();
-        if latest.number > self.known.number {
-            messages.extend(self.events_since(&self.known, &latest));
-            self.known = latest;
-        }
-        messages.extend(self.poll_waiting_room().map(Message::Own));
-        messages.extend(self.pushes.poll_events().into_iter().map(Message::Own));
-        self.follow_media(&mut messages).await;
-        messages
-    }
-
-    /// The whole state, for a client that has come back.
-    pub fn current_state(&self) -> Vec<Message> {
-        let room = self.view(&self.key().room);
-        let speakers = self.known.speakers.to_vec();
-        let known = [Event::Room { room }, Event::Speakers { speakers }, self.rights.event()];
-        let waiting_room = self.may_moderate().then(|| self.moderation.event());
-        known
-            .into_iter()
-            .chain(waiting_room)
-            .chain(self.media.current_events())
-            .chain(self.pushes.current_events())
-            .map(Message::Own)
-            .collect()
     }
 
     /// Sends a message to all other members, with and without a data channel.
@@ -548,49 +373,5 @@ impl Membership {
         room.leave(self.member, seats).await;
         info!(room = %room.documents.room, "left");
         gauge!("rotunda_signaling_members").decrement(1.0);
-    }
-
-    fn events_since(&self, before: &RoomState, after: &RoomState) -> Vec<Message> {
-        let events = diff(before, after).into_iter();
-        let path = self.media.message_path();
-        events
-            .filter(|event| event.is_for(&self.member.user, path))
-            .map(|event| Message::Own(event.event))
-            .collect()
-    }
-
-    async fn follow_media(&mut self, messages: &mut Vec<Message>) {
-        self.wishes.drop_ended(&self.known.seats);
-        let had_session = self.media.has_session();
-        messages.extend(self.media.poll_events().into_iter().map(Message::Own));
-        if had_session && !self.media.has_session() {
-            self.publishing.handle_session_end(Clock.now());
-        }
-        if self.settle_at().is_some_and(|at| at <= Clock.now()) {
-            let _logged_and_tried_again = self.settle_publishing().await;
-        }
-        self.media.follow_move().await;
-        let voices_changed = self.media.poll_voices();
-        let slots_changed = match self.wanted_slots() {
-            Some(slots) => self.media.show(slots).await,
-            None => false,
-        };
-        if slots_changed || voices_changed {
-            messages.push(Message::Own(self.media.slots_event()));
-        }
-    }
-
-    /// The slots by the present wishes, sources and rights; None: there is no session.
-    fn wanted_slots(&self) -> Option<SlotMap> {
-        let before = self.media.slots()?;
-        let slots = match &self.only {
-            Some(want) => show_only(&self.known.seats, want),
-            None => {
-                let microphones = self.room.documents.limits.microphones;
-                let (seats, me) = (&self.known.seats, &self.member.user);
-                assign(microphones, before, seats, &self.wishes, me)
-            }
-        };
-        Some(permit(slots, self.rights.to_receive()))
     }
 }

@@ -13,6 +13,8 @@ export class OwnStreams {
   async setMix(config: TranscodingConfig | null): Promise<void> {
     await this.signaling.request('setMixTranscodingConfig', { config });
     this.mix = config;
+    // The push of a mix ends with it.
+    if (!config) this.pushes.delete('mix');
   }
 
   async push(source: CdnStream['source'], url: string): Promise<void> {

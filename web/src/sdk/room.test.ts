@@ -379,6 +379,25 @@ describe('a room', () => {
     await room.leave();
   });
 
+  test('pushes its mix to another server, also after the server has ended, until the mix ends', async () => {
+    const room = await Room.enter(options);
+    await room.setMixTranscodingConfig({ mode: 'pureAudio' });
+    await room.startPublishCDNStream({ url: 'rtmp://cdn.example.com/live/key', source: 'mix' });
+    const said = () => Server.last.asked.map(({ op }) => String(op)).filter((op) => /Mix|CdnStream/.test(op));
+    const again = async () => {
+      const back = new Promise<void>((resolve) => { room.on('reconnecting', (is) => { if (!is) resolve(); }); });
+      Server.last.tell({ event: 'kicked', reason: 'shutdown' });
+      await back;
+    };
+    await again();
+    expect(said()).toEqual(['setMixTranscodingConfig', 'startPublishCdnStream']);
+    expect(Server.last.asked.at(-1)).toMatchObject({ source: 'mix' });
+    await room.setMixTranscodingConfig(null);
+    await again();
+    expect(said()).toEqual([]);
+    await room.leave();
+  });
+
   test.each(['enterRoom', 'connect'])('that could not be entered as %s was refused leaves nothing behind', async (op) => {
     Server.refused = op;
     await expect(Room.enter(options)).rejects.toMatchObject({ code: 'not_permitted' });

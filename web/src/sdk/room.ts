@@ -177,9 +177,10 @@ export class Room extends Emitter<{
   }
 
   /**
-   * Pushes the stream of this member's camera (with the microphone) or screen to another server, by RTMP or RTMPS, in place of an earlier
-   * push of that source. The application must permit it (`MembersMayPush`), and the member must send the source. Resolves when the push
-   * is begun; `cdn-stream-state` tells the rest. It ends when the member leaves.
+   * Pushes the stream of this member's camera (with the microphone) or screen, or their mix, to another server, by RTMP or RTMPS, in place
+   * of an earlier push of that source. The application must permit it (`MembersMayPush`), and the member must send the source, or have a
+   * mix ({@link Room.setMixTranscodingConfig}). Resolves when the push is begun; `cdn-stream-state` tells the rest. It ends when the member
+   * leaves, and that of a mix with the mix.
    */
   async startPublishCDNStream({ url, source = 'camera' }: { url: string; source?: CdnStream['source'] }): Promise<void> {
     await this.own.push(source, url);

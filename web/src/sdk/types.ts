@@ -19,16 +19,16 @@ export interface Mix {
   notMixable?: { userId: string; roomId?: number | string; source: Source; codec: string }[];
 }
 
-/** A push of this member's own media to another server. */
+/** A push of this member's own media, or of their mix, to another server. */
 export interface CdnStream {
-  source: 'camera' | 'screen';
+  source: 'camera' | 'screen' | 'mix';
   /**
    * `running`: the other server takes it. `recovering`: the connection is lost, and tried again. `failed`: there was none for a minute;
-   * attempts go on. `waiting`: the source is not sent. `ended`: it is over.
+   * attempts go on. `waiting`: the source is not sent, or the mix does not run. `ended`: it is over.
    */
   state: 'connecting' | 'running' | 'recovering' | 'failed' | 'waiting' | 'ended';
-  /** Of the last attempt that has failed. */
-  error?: { kind: 'address' | 'connection' | 'timeout' | 'refused' | 'protocol' | 'not_done'; message: string };
+  /** Of the last attempt that has failed. With `ended`: the push is `not_permitted` any more. */
+  error?: { kind: 'address' | 'connection' | 'timeout' | 'refused' | 'protocol' | 'not_done' | 'not_permitted'; message: string };
 }
 
 /** The mix that a member asks for, with the fields of TRTC's `setMixTranscodingConfig`; see docs/signaling.md. */

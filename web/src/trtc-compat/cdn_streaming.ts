@@ -1,4 +1,4 @@
-// The plugin CDNStreaming: a mix of the room as a live stream, and this member's own stream to another server.
+// The plugin CDNStreaming: a mix of the room as a live stream, and this member's own stream or mix to another server.
 
 import type { Room } from '../sdk/room';
 import type { CdnStream, MixUser, TranscodingConfig } from '../sdk/types';
@@ -77,47 +77,60 @@ type Publishing = Pick<Room, 'setMixTranscodingConfig' | 'startPublishCDNStream'
 export async function publish(room: Publishing, options: CDNStreamingOptions, fnName: string): Promise<void> {
   const { target } = options;
   const source = sourceOf(target, fnName);
-  if (!source) return room.setMixTranscodingConfig(mixOf(options, fnName));
+  if (source === 'mix') return publishMix(room, options, fnName);
   if (!target.url) {
     throw refuse('ENV_NOT_SUPPORTED', fnName, `${target.publishMode} without target.url: give streamId to enterRoom, which relays this member's own media as that live stream`);
   }
   await room.startPublishCDNStream({ source, url: target.url });
 }
 
-/** Ends what the options name; without options everything. */
+async function publishMix(room: Publishing, options: CDNStreamingOptions, fnName: string): Promise<void> {
+  const { url } = options.target;
+  await room.setMixTranscodingConfig(mixOf(options));
+  if (!url) return room.stopPublishCDNStream('mix');
+  try {
+    await room.startPublishCDNStream({ source: 'mix', url });
+  } catch (error) {
+    // A start that is refused leaves nothing behind.
+    if (fnName === 'startPlugin') await room.setMixTranscodingConfig(null);
+    throw error;
+  }
+}
+
+/** Ends what the options name; without options everything. The push of a mix ends with the mix. */
 export async function end(room: Publishing, options: Partial<CDNStreamingOptions> | undefined, fnName: string): Promise<void> {
-  const source = options?.target && sourceOf(options.target, fnName);
-  if (source) return room.stopPublishCDNStream(source);
+  const source = options?.target ? sourceOf(options.target, fnName) : 'mix';
+  if (source !== 'mix') return room.stopPublishCDNStream(source);
   await room.setMixTranscodingConfig(null);
   if (options?.target) return;
   for (const each of ['camera', 'screen'] as const) await room.stopPublishCDNStream(each);
 }
 
-/** The error that an application is told of a push; undefined: it has not failed. */
+/** The error that an application is told of a push; undefined: it has not failed, or was ended by the member. */
 export function failureOf({ source, state, error }: CdnStream): RtcError | undefined {
-  if (state !== 'failed') return undefined;
-  const message = `the push of the ${source} to another server has no connection: ${error?.message ?? 'no reason is known'}; attempts go on`;
+  const push = `the push of the ${source} to another server`;
+  const message = state === 'failed' ? `${push} has no connection: ${error?.message ?? 'no reason is known'}; attempts go on`
+    : state === 'ended' && error ? `${push} has ended: ${error.message}` : undefined;
+  if (!message) return undefined;
   return new RtcError({ code: ERROR_CODE.OPERATION_FAILED, extraCode: RELAY_TIMEOUT, functionName: 'startPlugin', message });
 }
 
-/** The member's own source that is pushed; undefined: the mix. */
-function sourceOf({ publishMode }: Target, fnName: string): CdnStream['source'] | undefined {
+/** What is pushed. */
+function sourceOf({ publishMode }: Target, fnName: string): CdnStream['source'] {
   // Older samples write it with a small letter.
   switch (publishMode.toLowerCase()) {
     case 'publishmainstreamtocdn': return 'camera';
     case 'publishsubstreamtocdn': return 'screen';
-    case 'publishmixstreamtocdn': return undefined;
+    case 'publishmixstreamtocdn': return 'mix';
     default: throw refuse('INVALID_PARAMETER', fnName, `target.publishMode must be one of ${Object.values(PublishMode).join(', ')}, not ${publishMode}`);
   }
 }
 
-/** The mix that the server is asked for. Throws if the server cannot do it for a client. */
-export function mixOf({ target, encoding = {}, mix = {} }: CDNStreamingOptions, fnName: string): TranscodingConfig {
-  if (target.url) {
-    throw refuse('ENV_NOT_SUPPORTED', fnName, 'target.url of a mix: ask your server to push it with the server API StartPublishCdnStream, or push PublishMainStreamToCDN');
-  }
+/** The mix that the server is asked for. */
+export function mixOf({ target, encoding = {}, mix = {} }: CDNStreamingOptions): TranscodingConfig {
   const cells = (mix.videoLayoutList ?? []).map((cell): MixUser => ({
     userId: cell.fixedVideoUser?.userId ?? cell.userId ?? '',
+    roomId: roomOf(cell.fixedVideoUser),
     x: cell.locationX, y: cell.locationY, width: cell.width, height: cell.height, zOrder: cell.zOrder,
     streamType: cell.fixedVideoStreamType === 'sub' ? 'sub' : 'big',
     renderMode: cell.fillMode,
@@ -130,6 +143,11 @@ export function mixOf({ target, encoding = {}, mix = {} }: CDNStreamingOptions, 
     ...encoding,
     backgroundColor: mix.backgroundColor,
     backgroundImage: mix.backgroundImage,
-    mixUsers: [...cells, ...voices.map(({ userId }): MixUser => ({ userId, pureAudio: true }))],
+    mixUsers: [...cells, ...voices.map((user): MixUser => ({ userId: user.userId, roomId: roomOf(user), pureAudio: true }))],
   };
+}
+
+/** The room of a user, as `enterRoom` reads it: a number wins. Undefined: the caller's. */
+function roomOf(user: User | undefined): number | string | undefined {
+  return user?.roomId || user?.strRoomId || undefined;
 }

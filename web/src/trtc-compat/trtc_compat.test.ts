@@ -144,20 +144,19 @@ test('errors of the server and of devices have the codes of TRTC', () => {
   expect(RtcError.convertFrom(own)).toBe(own);
 });
 
-test('a mix of a layout is a manual mix; other targets name what to use', () => {
+test('a mix of a layout is a manual mix', () => {
   const target = { publishMode: 'PublishMixStreamToCDN' as const, streamId: 'show' };
   expect(mixOf({
     target,
     encoding: { videoWidth: 1280, videoHeight: 720 },
     mix: {
       videoLayoutList: [{ fixedVideoUser: { userId: 'ann' }, width: 640, height: 720, locationX: 0, zOrder: 1 }, { userId: 'bob', fixedVideoStreamType: 'sub' }],
-      audioMixUserList: [{ userId: 'ann' }, { userId: 'cat' }],
+      audioMixUserList: [{ userId: 'ann' }, { userId: 'cat', roomId: 7 }],
     },
-  }, 'startPlugin')).toMatchObject({
+  })).toMatchObject({
     mode: 'manual', streamId: 'show', videoWidth: 1280,
-    mixUsers: [{ userId: 'ann', x: 0, width: 640, streamType: 'big' }, { userId: 'bob', streamType: 'sub' }, { userId: 'cat', pureAudio: true }],
+    mixUsers: [{ userId: 'ann', x: 0, width: 640, streamType: 'big' }, { userId: 'bob', streamType: 'sub' }, { userId: 'cat', roomId: 7, pureAudio: true }],
   });
-  expect(() => mixOf({ target: { ...target, url: 'rtmp://x' } }, 'f')).toThrow(/StartPublishCdnStream/);
 });
 
 test('of the layers of a camera the largest is the big stream', () => {
@@ -214,6 +213,19 @@ describe('the plugin CDNStreaming', () => {
     ]);
   });
 
+  test('pushes a mix to another server, and leaves no mix behind where the push is refused at its start', async () => {
+    const { said, room } = recorded();
+    const target = { publishMode: 'PublishMixStreamToCDN' as const, url };
+    await publish(room, { target }, 'startPlugin');
+    await publish(room, { target: { publishMode: target.publishMode } }, 'updatePlugin');
+    await end(room, { target }, 'stopPlugin');
+    const mix = expect.objectContaining({ mode: 'manual' }) as unknown;
+    expect(said.splice(0)).toEqual([['mix', mix], ['push', { source: 'mix', url }], ['mix', mix], ['end', 'mix'], ['mix', null]]);
+    const refusing = { ...room, startPublishCDNStream: () => Promise.reject(new RotundaError('push_refused', 'no')) };
+    for (const call of ['startPlugin', 'updatePlugin']) await expect(publish(refusing, { target }, call)).rejects.toThrow('no');
+    expect(said).toEqual([['mix', mix], ['mix', null], ['mix', mix]]);
+  });
+
   test('refuses what a client cannot do, and names what to use', async () => {
     const { said, room } = recorded();
     await expect(publish(room, { target: { publishMode: 'PublishMainStreamToCDN' } }, 'f')).rejects.toThrow(/streamId/);
@@ -227,5 +239,8 @@ describe('the plugin CDNStreaming', () => {
     const failure = failureOf({ source: 'camera', state: 'failed', error });
     expect([failure?.code, failure?.extraCode]).toEqual([ERROR_CODE.OPERATION_FAILED, -3321]);
     expect(failure?.message).toContain('the stream is in use');
+    expect(failureOf({ source: 'mix', state: 'ended' })).toBeUndefined();
+    const withdrawn = failureOf({ source: 'mix', state: 'ended', error: { kind: 'not_permitted', message: 'the application does not permit it' } });
+    expect(withdrawn?.message).toBe('the push of the mix to another server has ended: the application does not permit it');
   });
 });

@@ -23,6 +23,7 @@ use rotunda_proto::room::{Roster, Seats, roster_key, seats_key};
 use uuid::Uuid;
 
 use super::ApiError;
+use super::mix::client;
 use super::mix::tasks::{self, Limit, StartError};
 use crate::shared::Shared;
 
@@ -172,7 +173,10 @@ pub async fn end(shared: &Shared, task: &MediaTask, end: TaskEnd) -> Result<(), 
     if let Some(ended) = mark_ended(&shared.bus, &task.key(), end).await? {
         settling::tell_end(shared, &ended);
     }
-    tracing::info!(room = %task.room, task = %task.id, "a task ends");
+    tracing::info!(room = %task.room, task = %task.id, ?end, "a task ends");
+    if let Work::MemberMix(_) = &task.work {
+        return client::end_push(&shared.bus, &task.room, &task.named()).await;
+    }
     let is_its = |mix: &MixTask| mix.origin == Origin::Task(task.id.clone());
     match tasks::stop(&shared.bus, &task.room, is_its).await {
         Ok(()) | Err(tasks::StopError::NoMix) => Ok(()),
@@ -221,15 +225,25 @@ async fn mark_ended(bus: &SharedBus, key: &str, end: TaskEnd) -> Result<Option<M
     Ok(ended)
 }
 
-/// Whether someone publishes what the task takes.
+/// Whether someone publishes what the task takes; of the push of a member's mix: whether the mix is there, too.
 async fn is_fed(shared: &Shared, task: &MediaTask) -> Result<bool, BusError> {
     let seats = shared.bus.load::<Seats>(&seats_key(&task.room)).await?;
-    Ok(seats.is_some_and(|(seats, _)| task.is_fed_by(&seats)))
+    if !seats.is_some_and(|(seats, _)| task.is_fed_by(&seats)) {
+        return Ok(false);
+    }
+    let is_there = |mix: MixTask| mix.spec().is_some_and(|spec| spec.task.as_ref() == Some(&task.named()));
+    match &task.work {
+        Work::MemberMix(_) => Ok(mix_of(shared, task).await?.is_some_and(is_there)),
+        Work::Mix { .. } | Work::Singles(_) => Ok(true),
+    }
 }
 
 /// The mix of a task; None: it has none now.
 async fn mix_of(shared: &Shared, task: &MediaTask) -> Result<Option<MixTask>, BusError> {
-    let key = task_key(&task.room, &Origin::Task(task.id.clone()));
+    let Some(origin) = task.mix_origin() else {
+        return Ok(None);
+    };
+    let key = task_key(&task.room, &origin);
     Ok(shared.bus.load::<MixTask>(&key).await?.map(|(mix, _)| mix))
 }
 

@@ -118,14 +118,17 @@ pub async fn missing(shared: &Shared, task: &MediaTask) -> Result<Option<Missing
 pub async fn is_recorded(shared: &Shared, task: &MediaTask) -> Result<bool, BusError> {
     let app = task.room.app;
     let prefix = match &task.work {
-        Work::Mix { spec } => {
-            let id = spec.stream_id.clone();
-            format!("{}.", StreamKey { app, id }.token())
-        }
+        Work::Mix { spec } => format!("{}.", token(app, &spec.stream_id)),
+        Work::MemberMix(mix) => format!("{}.", token(app, &mix.stream_id)),
         // Its members' streams have names that begin with the task's id.
         Work::Singles(_) => format!("{app}.{}_", task.id),
     };
     is_claimed(shared, RECORDERS_PREFIX, app, &prefix).await
+}
+
+fn token(app: SdkAppId, stream: &StreamId) -> String {
+    let id = stream.clone();
+    StreamKey { app, id }.token()
 }
 
 /// `streams`: the beginning of the streams' tokens.
@@ -150,9 +153,7 @@ fn tell_late(shared: &Shared, task: &MediaTask, missing: Missing) {
         Missing::Stream | Missing::Push => {
             let role = match missing {
                 Missing::Push => "pushes the stream (role live)",
-                Missing::Stream | Missing::Recorder if matches!(task.work, Work::Mix { .. }) => {
-                    "mixes the room (role mcu)"
-                }
+                Missing::Stream | Missing::Recorder if task.mix_origin().is_some() => "mixes the room (role mcu)",
                 Missing::Stream | Missing::Recorder => "relays the member's stream (role live or recorder)",
             };
             let error = PushError {
@@ -197,7 +198,7 @@ fn tell_recording(shared: &Shared, task: &MediaTask) {
             Ok(stream_id) => (stream_id, Some(prefix.clone())),
             Err(_) => return,
         },
-        Work::Singles(_) => return,
+        Work::Singles(_) | Work::MemberMix(_) => return,
     };
     let what = What::RecordingRefused {
         stream_id,

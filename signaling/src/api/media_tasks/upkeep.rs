@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::super::ingest;
+use super::super::mix::client;
+use super::of_member;
 use super::settling::{self, Settling};
 use super::undone::{self, Undone};
 use super::{end, is_fed, mix_of, wish};
@@ -69,6 +71,10 @@ pub(super) async fn round(shared: &Shared, seen: &mut Seen, now: Instant) -> Res
                 undone::end(shared, task, undone);
                 settling::look(shared, task, settling, now).await?;
             }
+            TaskState::Running if !of_member::is_permitted(shared, task) => {
+                undone::end(shared, task, undone);
+                end(shared, task, TaskEnd::NotPermitted).await?;
+            }
             TaskState::Running if is_fed(shared, task).await? => {
                 idle.remove(&task.id);
                 run_mix(shared, task).await?;
@@ -90,6 +96,7 @@ pub(super) async fn round(shared: &Shared, seen: &mut Seen, now: Instant) -> Res
     settling.retain(|id| tasks.iter().any(|task| task.id == *id));
     for mix in shared.bus.documents::<MixTask>(TASKS_PREFIX).await? {
         stop_without_task(shared, &mix).await?;
+        end_push_without_task(shared, &mix).await?;
     }
     Ok(())
 }
@@ -110,6 +117,22 @@ async fn run_mix(shared: &Shared, task: &MediaTask) -> Result<(), BusError> {
     });
     let Ok(()) = begun.await?;
     Ok(())
+}
+
+/// A node may have died between the end of a push of a member's mix and the change of the mix.
+async fn end_push_without_task(shared: &Shared, mix: &MixTask) -> Result<(), BusError> {
+    let (Origin::Client(_), Some(spec)) = (&mix.origin, mix.spec()) else {
+        return Ok(());
+    };
+    let Some(named) = &spec.task else { return Ok(()) };
+    // The task is written before the mix has it.
+    if of_member::running(&shared.bus, mix.room.app, &named.id)
+        .await?
+        .is_some()
+    {
+        return Ok(());
+    }
+    client::end_push(&shared.bus, &mix.room, named).await
 }
 
 /// A node may have died between the end of a task and that of its mix.

@@ -1,11 +1,13 @@
 //! Mixes that members ask for, each one beside the other mixes of the room.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use rotunda_bus::{BusExt, WatchEvent};
-use rotunda_proto::ids::{MixId, RoomKey, UserId};
+use rotunda_bus::{BusError, BusExt, SharedBus, WatchEvent};
+use rotunda_proto::ids::{MixId, RoomKey, StreamId, UserId};
+use rotunda_proto::media_task::{MediaTask, TaskRef};
 use rotunda_proto::mix::MixSpec;
-use rotunda_proto::mix_task::{MixTask, NoMix, Origin, Wish, stopped, task_key};
+use rotunda_proto::mix_task::{MixTask, NoMix, Origin, Wish, pushed, stopped, task_key};
 
 use super::{bus, refused, running, tasks};
 use crate::api::ApiError;
@@ -38,7 +40,7 @@ pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), 
 
 /// Ends the member's mix; without one this is done already.
 pub async fn stop(shared: &Shared, room: &RoomKey, user: &UserId) -> Result<(), ApiError> {
-    let key = task_key(room, &Origin::Client(user.clone()));
+    let key = key(room, user);
     let stopping = shared
         .bus
         .update(&key, |before: Option<MixTask>| Ok::<_, NoMix>((stopped(before)?, ())));
@@ -64,4 +66,39 @@ pub async fn stop(shared: &Shared, room: &RoomKey, user: &UserId) -> Result<(), 
     // After that the node that does it ends it as soon as it can.
     let _ended_or_late = tokio::time::timeout(ENDED_WITHIN, ended).await;
     Ok(())
+}
+
+/// The stream of the member's mix. None: the member has no mix.
+pub async fn stream(bus: &SharedBus, room: &RoomKey, user: &UserId) -> Result<Option<StreamId>, BusError> {
+    let mix = bus.load::<MixTask>(&key(room, user)).await?;
+    Ok(mix.and_then(|(mix, _)| mix.spec().map(|spec| spec.stream_id.clone())))
+}
+
+/// Pushes the mix of the task's member for the task, and for no other. False: the member has no mix.
+pub async fn push(bus: &SharedBus, task: &MediaTask) -> Result<bool, BusError> {
+    let urls = task.pushed().map_or(&[][..], |(_, urls)| urls);
+    let key = key(&task.room, &task.robot);
+    let pushed = bus.update(&key, |mix: Option<MixTask>| {
+        let after = mix.map(|mix| pushed(mix, Some(task.named()), urls));
+        let has_mix = after.as_ref().is_some_and(|mix| mix.spec().is_some());
+        Ok::<_, Infallible>((after, has_mix))
+    });
+    let Ok(has_mix) = pushed.await?;
+    Ok(has_mix)
+}
+
+/// The mix of the task's member is pushed for it no more, and goes on.
+pub async fn end_push(bus: &SharedBus, room: &RoomKey, task: &TaskRef) -> Result<(), BusError> {
+    let is_its = |mix: &MixTask| mix.spec().is_some_and(|spec| spec.task.as_ref() == Some(task));
+    let key = key(room, &task.robot);
+    let ended = bus.update(&key, |mix: Option<MixTask>| {
+        let after = mix.map(|mix| if is_its(&mix) { pushed(mix, None, &[]) } else { mix });
+        Ok::<_, Infallible>((after, ()))
+    });
+    let Ok(()) = ended.await?;
+    Ok(())
+}
+
+fn key(room: &RoomKey, user: &UserId) -> String {
+    task_key(room, &Origin::Client(user.clone()))
 }

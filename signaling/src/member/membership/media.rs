@@ -1,17 +1,17 @@
 //! A member's media: opens, restarts and closes the session at the SFU, and keeps its ingress and slots as desired.
 
+mod commands;
 mod moving;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use metrics::counter;
 use rand::Rng;
-use rotunda_bus::{BusError, BusExt, SharedBus};
+use rotunda_bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{NodeId, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, Moved, SlotMap, Standing};
+use rotunda_proto::sfu::{self, Client, Command, MEMBER_AUDIO_SLOTS, SlotMap, Standing};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, SlotView};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use tracing::warn;
@@ -23,11 +23,8 @@ use crate::member::{explain, failure};
 use crate::refused_lines::{RefusedLine, refused_lines};
 use crate::room::{Room, SessionMedia};
 use crate::view::MessagePath;
+use commands::{answer_of, is_gone, unconfirmed};
 use moving::{Former, Moving};
-
-/// An unconfirmed close is repeated after this time, at most so many times.
-const CLOSE_AGAIN: Duration = Duration::from_secs(1);
-const CLOSE_TRIES: u32 = 600;
 
 /// There is at most one session at a time, but for the time in which it [moves](moving). Its ingress and its slots are a desired value each.
 /// A value that the SFU has not confirmed is sent again every second ([`due_at`](Self::due_at)).
@@ -213,19 +210,6 @@ impl Media {
             self.mark_lost(*id);
         }
         answer_of(reply)
-    }
-
-    async fn ask_for_answer(&self, sfu: &str, command: &Command) -> Result<String, ErrorBody> {
-        answer_of(self.room.documents.bus.call(sfu, command).await)
-    }
-
-    /// The SFU has not said that the session has ended.
-    fn mark_lost(&self, session: SessionId) {
-        let media = SessionMedia {
-            state: MediaState::Disconnected,
-            messages: self.room.latest().messages.count(),
-        };
-        self.room.set_session(session, media);
     }
 
     /// Why a source cannot be sent: its m-line of the offer has no codec that the server accepts.
@@ -452,65 +436,9 @@ impl Media {
         self.forget();
     }
 
-    async fn close_at(&self, session: SessionId, sfu: &str, moved: Option<Moved>) {
-        let command = Command::Close { session, moved };
-        if self.command(session, sfu, &command).await == Answer::Lost {
-            // No caller waits for it, and no session without an owner may remain.
-            let (bus, sfu) = (self.room.documents.bus.clone(), sfu.to_owned());
-            tokio::spawn(close_until_confirmed(bus, sfu, command));
-        }
-    }
-
     fn forget(&mut self) {
         if let Some(Session { id, .. }) = self.session.take() {
             self.room.forget_session(id);
-        }
-    }
-
-    /// Sends a command for a session to its SFU.
-    async fn command(&self, session: SessionId, sfu: &str, command: &Command) -> Answer {
-        let bus = &self.room.documents.bus;
-        match bus.call::<_, sfu::Reply>(sfu, command).await {
-            // The event of its end was lost.
-            Ok(sfu::Reply::Refused {
-                error: ControlError::NoSuchSession,
-            }) => self.mark_lost(session),
-            Ok(sfu::Reply::Refused { error }) => {
-                warn!(%error, "the SFU refused a command");
-                return lost();
-            }
-            Ok(_) => {}
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "send a command to the SFU");
-                return lost();
-            }
-        }
-        Answer::Confirmed
-    }
-}
-
-/// The reply says that the session has ended, or nobody replies. Without the bus nobody knows.
-fn is_gone(reply: &Result<sfu::Reply, BusError>) -> bool {
-    let ended = sfu::Reply::Refused {
-        error: ControlError::NoSuchSession,
-    };
-    match reply {
-        Ok(reply) => *reply == ended,
-        Err(error) => matches!(
-            error,
-            BusError::NoResponder(_) | BusError::Unanswered(_) | BusError::Timeout(_)
-        ),
-    }
-}
-
-fn answer_of(reply: Result<sfu::Reply, BusError>) -> Result<String, ErrorBody> {
-    match reply {
-        Ok(sfu::Reply::Opened { answer }) => Ok(answer),
-        Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
-        Ok(_) => Err(failure(ErrorCode::Internal)),
-        Err(error) => {
-            warn!(error = &error as &dyn std::error::Error, "open a media session");
-            Err(failure(ErrorCode::NoMediaNode))
         }
     }
 }
@@ -528,48 +456,6 @@ fn refused_sources(lines: &Lines, refused: Vec<RefusedLine>) -> BTreeMap<TrackSo
     };
     let with_source = refused.into_iter().filter_map(|line| Some((source_of(&line)?, line)));
     with_source.collect()
-}
-
-fn lost() -> Answer {
-    counter!("rotunda_signaling_sfu_commands_unconfirmed_total").increment(1);
-    Answer::Lost
-}
-
-/// Ends a session whose member has left.
-async fn close_until_confirmed(bus: SharedBus, sfu: String, close: Command) {
-    for _ in 0..CLOSE_TRIES {
-        Clock.sleep_until(Clock.now() + CLOSE_AGAIN).await;
-        if bus.call::<_, sfu::Reply>(&sfu, &close).await.is_ok() {
-            return;
-        }
-    }
-    warn!(%sfu, "a media session was not closed: the SFU does not answer");
-}
-
-/// The command may have taken effect or not.
-fn unconfirmed() -> ErrorBody {
-    ErrorBody {
-        code: ErrorCode::NoMediaNode,
-        message: "the media server has not confirmed the change yet; the server repeats it every second until it does"
-            .to_owned(),
-        retry_after_ms: None,
-    }
-}
-
-fn refused(error: &ControlError) -> ErrorBody {
-    let code = match error {
-        ControlError::BadSdp { .. } | ControlError::NoSuchLine { .. } => ErrorCode::BadSdp,
-        ControlError::NodeFull => ErrorCode::NodeFull,
-        ControlError::NoSuchSession => ErrorCode::NoMediaNode,
-        ControlError::BadTicket | ControlError::BadLink | ControlError::NoOtherNode | ControlError::Ends => {
-            ErrorCode::Internal
-        }
-    };
-    ErrorBody {
-        code,
-        message: error.to_string(),
-        retry_after_ms: None,
-    }
 }
 
 /// `line`: an m-line of the offer that the answer refuses.

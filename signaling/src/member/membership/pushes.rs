@@ -2,13 +2,14 @@
 
 use rotunda_bus::{SharedBus, Watch, WatchEvent};
 use rotunda_proto::ids::{RoomKey, SdkAppId, TaskId, TrackSource};
-use rotunda_proto::media_task::{MediaTask, media_task_key};
-use rotunda_proto::push_state::{PushError, PushState};
+use rotunda_proto::media_task::{MediaTask, TaskEnd, media_task_key};
+use rotunda_proto::push_state::{PushError, PushErrorKind, PushSource, PushState};
 use rotunda_proto::signaling::{CdnStreamState, ErrorBody, ErrorCode, Event};
 use tracing::warn;
 
 use super::Membership;
 use crate::api::media_tasks::of_member::{self, AskedByMember};
+use crate::api::mix::client;
 use crate::client_push;
 use crate::member::{error_of, failure};
 use crate::shared::Shared;
@@ -18,12 +19,13 @@ use crate::shared::Shared;
 pub struct Pushes {
     camera: Option<Box<Push>>,
     screen: Option<Box<Push>>,
+    mix: Option<Box<Push>>,
 }
 
 /// A push that the member has asked for in this stay.
 #[derive(Debug)]
 struct Push {
-    source: TrackSource,
+    source: PushSource,
     task: TaskId,
     /// Of the task's document.
     watch: Watch,
@@ -34,12 +36,13 @@ struct Push {
 
 impl Membership {
     /// Pushes the stream of a source to another server. The client is told the states.
-    pub async fn start_push(&mut self, shared: &Shared, source: TrackSource, url: &str) -> Result<(), ErrorBody> {
-        let sent = self.publishing.sources();
-        let is_sent = sent.contains(&source) || (source == TrackSource::Camera && sent.contains(&TrackSource::Audio));
-        if !is_sent {
+    pub async fn start_push(&mut self, shared: &Shared, source: PushSource, url: &str) -> Result<(), ErrorBody> {
+        if !self.has_media_of(source).await? {
             return Err(ErrorBody {
-                message: format!("publish the {source} before you push it"),
+                message: match source {
+                    PushSource::Camera | PushSource::Screen => format!("publish the {source} before you push it"),
+                    PushSource::Mix => "start a mix by setMixTranscodingConfig before you push it".to_owned(),
+                },
                 ..failure(ErrorCode::NotPublished)
             });
         }
@@ -60,13 +63,55 @@ impl Membership {
         Ok(())
     }
 
+    async fn has_media_of(&self, source: PushSource) -> Result<bool, ErrorBody> {
+        let documents = &self.room.documents;
+        match source {
+            PushSource::Mix => {
+                let stream = client::stream(&documents.bus, &documents.room, &self.member.user).await;
+                Ok(stream.map_err(|error| failure(error_of(&error)))?.is_some())
+            }
+            PushSource::Camera | PushSource::Screen => {
+                Ok(self.publishing.sources().iter().any(|sent| feeds(*sent, source)))
+            }
+        }
+    }
+
+    /// The task that pushes the member's mix; None: the mix is not pushed.
+    pub fn push_of_mix(&self) -> Option<&TaskId> {
+        self.pushes.mix.as_ref().map(|push| &push.task)
+    }
+
+    /// Ends the pushes of what the member may not send any more. The client is told why.
+    pub async fn end_pushes_not_permitted(&mut self) {
+        let Self {
+            pushes, rights, room, ..
+        } = self;
+        let (bus, app) = (&room.documents.bus, room.documents.room.app);
+        for push in [&mut pushes.camera, &mut pushes.screen, &mut pushes.mix]
+            .into_iter()
+            .flatten()
+        {
+            let mut feeding = TrackSource::ALL.into_iter().filter(|sent| feeds(*sent, push.source));
+            if feeding.any(|sent| rights.may_send(sent)) {
+                continue;
+            }
+            // It is idle from now on, and ends after its idle time, if this fails.
+            match of_member::stop(bus, app, &push.task, TaskEnd::NotPermitted).await {
+                Ok(()) => push.note(CdnStreamState::Ended, Some(right_lost(push.source))),
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, task = %push.task, "end a push that is not permitted");
+                }
+            }
+        }
+    }
+
     /// Ends the push of a source; without one this is done already.
-    pub async fn stop_push(&mut self, source: TrackSource) -> Result<(), ErrorBody> {
+    pub async fn stop_push(&mut self, source: PushSource) -> Result<(), ErrorBody> {
         let app = self.key().app;
         let Some(push) = self.pushes.of(source) else {
             return Ok(());
         };
-        let stopped = of_member::stop(&self.room.documents.bus, app, &push.task).await;
+        let stopped = of_member::stop(&self.room.documents.bus, app, &push.task, TaskEnd::Stopped).await;
         stopped.map_err(|error| failure(error_of(&error)))?;
         push.note(CdnStreamState::Ended, None);
         Ok(())
@@ -74,26 +119,28 @@ impl Membership {
 }
 
 impl Pushes {
-    fn of(&mut self, source: TrackSource) -> &mut Option<Box<Push>> {
+    fn of(&mut self, source: PushSource) -> &mut Option<Box<Push>> {
         match source {
-            TrackSource::Screen => &mut self.screen,
-            TrackSource::Camera | TrackSource::Audio => &mut self.camera,
+            PushSource::Camera => &mut self.camera,
+            PushSource::Screen => &mut self.screen,
+            PushSource::Mix => &mut self.mix,
         }
     }
 
     /// Resolves when the state of a push may have changed. Cancel-safe.
     pub async fn changed(&mut self) {
-        let Self { camera, screen } = self;
+        let Self { camera, screen, mix } = self;
         tokio::select! {
             () = changed(camera) => {}
             () = changed(screen) => {}
+            () = changed(mix) => {}
         }
     }
 
     /// The states that the client does not know yet.
     pub fn poll_events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        for push in [&mut self.camera, &mut self.screen] {
+        for push in [&mut self.camera, &mut self.screen, &mut self.mix] {
             events.extend(push.as_mut().and_then(|push| push.poll_event()));
             push.take_if(|push| push.state == CdnStreamState::Ended);
         }
@@ -102,7 +149,7 @@ impl Pushes {
 
     /// All states, for a client that has come back.
     pub fn current_events(&self) -> impl Iterator<Item = Event> {
-        [&self.camera, &self.screen]
+        [&self.camera, &self.screen, &self.mix]
             .into_iter()
             .flatten()
             .map(|push| push.event())
@@ -111,11 +158,45 @@ impl Pushes {
     /// The member leaves for good. A push whose end cannot be written ends when it was idle for its time.
     pub async fn end(&mut self, bus: &SharedBus, room: &RoomKey) {
         let app: SdkAppId = room.app;
-        for push in [self.camera.take(), self.screen.take()].into_iter().flatten() {
-            if let Err(error) = of_member::stop(bus, app, &push.task).await {
+        let all = [self.camera.take(), self.screen.take(), self.mix.take()];
+        for push in all.into_iter().flatten() {
+            if let Err(error) = of_member::stop(bus, app, &push.task, TaskEnd::Stopped).await {
                 warn!(error = &error as &dyn std::error::Error, task = %push.task, "end a member's push");
             }
         }
+    }
+}
+
+/// Whether a source that the member sends is part of what is pushed.
+fn feeds(sent: TrackSource, pushed: PushSource) -> bool {
+    match pushed {
+        PushSource::Camera => matches!(sent, TrackSource::Camera | TrackSource::Audio),
+        PushSource::Screen => sent == TrackSource::Screen,
+        PushSource::Mix => true,
+    }
+}
+
+fn right_lost(source: PushSource) -> PushError {
+    let what = match source {
+        PushSource::Camera => "the camera or the microphone",
+        PushSource::Screen => "the screen",
+        PushSource::Mix => "anything",
+    };
+    not_permitted(format!(
+        "the member may not send {what} any more; publish and push again when the event permissions permits it"
+    ))
+}
+
+fn application_withdrew() -> PushError {
+    let message = "the application does not let its members push to other servers any more; the operator permits it by MembersMayPush \
+                   (members_may_push), or the application's server pushes by StartPublishCdnStream";
+    not_permitted(message.to_owned())
+}
+
+fn not_permitted(message: String) -> PushError {
+    PushError {
+        kind: PushErrorKind::NotPermitted,
+        message,
     }
 }
 
@@ -130,7 +211,7 @@ async fn changed(push: &mut Option<Box<Push>>) {
 }
 
 impl Push {
-    fn new(source: TrackSource, task: TaskId, watch: Watch) -> Self {
+    fn new(source: PushSource, task: TaskId, watch: Watch) -> Self {
         Self {
             source,
             task,
@@ -143,9 +224,15 @@ impl Push {
 
     fn handle(&mut self, event: WatchEvent) {
         let WatchEvent::Change(change) = event else { return };
-        let task = change.parse::<MediaTask>().filter(MediaTask::is_running);
-        match task.and_then(|task| task.of_member) {
+        let task = change.parse::<MediaTask>();
+        let end = task.as_ref().and_then(|task| task.end);
+        match task.filter(MediaTask::is_running).and_then(|task| task.of_member) {
             Some(of_member) => self.note(of_member.state.into(), of_member.error),
+            // This node has told the end.
+            None if self.state == CdnStreamState::Ended => {}
+            None if end == Some(TaskEnd::NotPermitted) => {
+                self.note(CdnStreamState::Ended, Some(application_withdrew()));
+            }
             None => self.note(CdnStreamState::Ended, None),
         }
     }

@@ -33,7 +33,7 @@ async fn mix(bus: Arc<FailingBus>) {
     }
 }
 
-async fn ann_with_a_mixing_server() -> Connected {
+pub async fn ann_with_a_mixing_server() -> Connected {
     let ann = connected().await;
     let announcement = MixNode {
         node: "mcu-1".parse().unwrap(),
@@ -46,14 +46,14 @@ async fn ann_with_a_mixing_server() -> Connected {
     ann
 }
 
-fn set(config: Value) -> Request {
+pub fn set(config: Value) -> Request {
     let config: Option<TranscodingConfig> = serde_json::from_value(config).unwrap();
     Request::SetMixTranscodingConfig {
         config: config.map(Box::new),
     }
 }
 
-async fn task(ann: &Connected) -> Option<MixTask> {
+pub async fn task(ann: &Connected) -> Option<MixTask> {
     let key = task_key(&room(), &Origin::Client("ann".parse().unwrap()));
     let task = ann.test.bus.load(&key).await.unwrap();
     task.map(|(task, _)| task)

@@ -152,6 +152,9 @@ pub fn update(task: &MediaTask, request: UpdatePublishCdnStream, own_names: &[St
             }
             Ok((Work::Singles(Singles { selection, output }), Vec::new()))
         }
+        (Work::MemberMix(_), _) => Err(wrong(
+            "TaskId is of a member's push of their own mix, which only the member can change; StopPublishCdnStream ends it",
+        )),
         _ => Err(wrong("WithTranscoding must be as it was at the start")),
     }
 }

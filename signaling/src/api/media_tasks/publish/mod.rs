@@ -110,7 +110,7 @@ async fn settle(mixes: &Mixes, pictures: &Pictures, work: &mut Work, wanted: Vec
             output: SinglesOutput::Publish { push_urls, .. },
             ..
         }) => mixes.check_push_hosts(push_urls, WRONG, name).await,
-        Work::Singles(_) => Ok(()),
+        Work::Singles(_) | Work::MemberMix(_) => Ok(()),
     }
 }
 

@@ -41,7 +41,7 @@ fn started(more: Value) -> Checked<Started> {
 fn mix(more: Value) -> Checked<rotunda_proto::mix::MixSpec> {
     match started(more)?.work {
         Work::Mix { spec } => Ok(*spec),
-        Work::Singles(_) => panic!("a mix"),
+        Work::Singles(_) | Work::MemberMix(_) => panic!("a mix"),
     }
 }
 

@@ -140,6 +140,7 @@ pub fn modify(task: &MediaTask, request: ModifyCloudRecording) -> Checked<(Work,
         let selection = match &mut work {
             Work::Mix { spec } => &mut spec.layout.selection,
             Work::Singles(singles) => &mut singles.selection,
+            Work::MemberMix(mix) => &mut mix.selection,
         };
         let (audio, video) = user_lists(users)?;
         // A task for audio or for video alone stays one.
@@ -152,7 +153,7 @@ pub fn modify(task: &MediaTask, request: ModifyCloudRecording) -> Checked<(Work,
     }
     let pictures = match (&mut work, request.mix_layout_params) {
         (Work::Mix { spec }, Some(layout)) => set_layout(spec, layout)?,
-        (Work::Singles(_), Some(_)) => {
+        (Work::Singles(_) | Work::MemberMix(_), Some(_)) => {
             return Err(wrong(
                 "MixLayoutParams are for RecordMode 2; the task records each member by itself",
             ));

@@ -162,7 +162,7 @@ async fn settle(
 ) -> Result<(), NotFetched> {
     match work {
         Work::Mix { spec } => values::fetch(pictures, app, &mut spec.layout, wanted, WRONG).await,
-        Work::Singles(_) => Ok(()),
+        Work::Singles(_) | Work::MemberMix(_) => Ok(()),
     }
 }
 

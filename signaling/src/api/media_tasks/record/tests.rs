@@ -38,14 +38,14 @@ fn created(more: Value) -> Checked<Created> {
 fn mix(more: Value) -> MixSpec {
     match created(more).unwrap().work {
         Work::Mix { spec } => *spec,
-        Work::Singles(_) => panic!("a mix"),
+        Work::Singles(_) | Work::MemberMix(_) => panic!("a mix"),
     }
 }
 
 fn singles(more: Value) -> Singles {
     match created(more).unwrap().work {
         Work::Singles(singles) => singles,
-        Work::Mix { .. } => panic!("single streams"),
+        Work::Mix { .. } | Work::MemberMix(_) => panic!("single streams"),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Pushes that members ask for.
 
 use rotunda_events::{Fact, PushChange, PushState, What};
-use rotunda_proto::ids::TrackSource;
+use rotunda_proto::push_state::PushSource;
 use rotunda_store::StreamedEvent;
 
 use super::super::of_member::{self, AskedByMember};
 use super::*;
+use crate::api::mix::client;
 use crate::events::Told;
 
 const URL: &str = "rtmp://cdn.example.com/live/key";
@@ -21,10 +22,56 @@ impl Fixture {
             room: &room(),
             user: &user.parse().unwrap(),
             membership: MembershipId(membership),
-            source: TrackSource::Camera,
+            source: PushSource::Camera,
             url,
         };
         of_member::begin(&self.shared, asked).await
+    }
+
+    fn members_may_push(&self, members_may_push: bool) {
+        self.shared.replace_applications(vec![Application {
+            members_may_push,
+            ..self.caller.clone()
+        }]);
+    }
+
+    async fn ann_pushes_her_mix(&self, membership: u64, url: &str) -> Checked<TaskId> {
+        let asked = AskedByMember {
+            room: &room(),
+            user: &"ann".parse().unwrap(),
+            membership: MembershipId(membership),
+            source: PushSource::Mix,
+            url,
+        };
+        of_member::begin(&self.shared, asked).await
+    }
+
+    /// Ann has a mix, which runs.
+    async fn ann_mixes(&self) {
+        let spec = MixSpec {
+            room: room(),
+            stream_id: "ann_main".parse().unwrap(),
+            audio: AudioEncode {
+                sample_rate: 48_000,
+                bitrate_kbps: 64,
+                channels: 2,
+            },
+            video: None,
+            layout: Layout::default(),
+            record: None,
+            push_urls: Vec::new(),
+            task: None,
+        };
+        let ann = "ann".parse().unwrap();
+        client::start(&self.shared, &ann, spec).await.unwrap();
+    }
+
+    /// The pushes of ann's mix: the task and its addresses. None: she has no mix.
+    async fn pushes_of_mix(&self) -> Option<(Option<TaskId>, Vec<String>)> {
+        let key = task_key(&room(), &Origin::Client("ann".parse().unwrap()));
+        let (mix, _) = self.bus.load::<MixTask>(&key).await.unwrap()?;
+        let spec = mix.spec()?;
+        Some((spec.task.as_ref().map(|task| task.id.clone()), spec.push_urls.clone()))
     }
 
     /// The stream of events has a state of the push.
@@ -54,6 +101,7 @@ impl Fixture {
 #[tokio::test]
 async fn a_push_takes_the_media_of_one_stay_and_goes_on_when_the_next_one_asks_for_it() {
     let mut fixture = fixture(1000).await;
+    fixture.members_may_push(true);
     fixture.ann_publishes().await;
     let id = fixture.ann_pushes(1, URL).await.unwrap();
     let now = Clock.now();
@@ -65,6 +113,96 @@ async fn a_push_takes_the_media_of_one_stay_and_goes_on_when_the_next_one_asks_f
     fixture.round(now + Duration::from_secs(100)).await;
     fixture.round(now + Duration::from_secs(131)).await;
     assert!(!fixture.task(&id).await.is_running());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_of_a_mix_is_a_task_and_part_of_the_mix_until_it_ends() {
+    let mut fixture = fixture(100_000).await;
+    fixture.members_may_push(true);
+    fixture.carry_out_mixes().await;
+    fixture.ann_publishes().await;
+    let refused = fixture.ann_pushes_her_mix(1, URL).await.unwrap_err();
+    assert_eq!(refused.code, "FailedOperation.MixNotExist");
+    fixture.ann_mixes().await;
+    let id = fixture.ann_pushes_her_mix(1, URL).await.unwrap();
+    let pushed = Some((Some(id.clone()), vec![URL.to_owned()]));
+    assert_eq!(fixture.pushes_of_mix().await, pushed);
+    let now = Clock.now();
+    fixture.round(now).await;
+    fixture.round(now + Duration::from_secs(31)).await;
+    assert!(fixture.task(&id).await.is_running(), "the mix is there");
+    assert_eq!(fixture.pushes_of_mix().await, pushed);
+    // Another address replaces it, and the mix has one push.
+    let other = "rtmp://cdn.example.com/live/other";
+    let second = fixture.ann_pushes_her_mix(1, other).await.unwrap();
+    assert_eq!(fixture.task(&id).await.end, Some(TaskEnd::Replaced));
+    assert_eq!(
+        fixture.pushes_of_mix().await,
+        Some((Some(second.clone()), vec![other.to_owned()]))
+    );
+    // The server API ends it, and the mix goes on.
+    end(&fixture.shared, &fixture.task(&second).await, TaskEnd::Stopped)
+        .await
+        .unwrap();
+    assert_eq!(fixture.pushes_of_mix().await, Some((None, Vec::new())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_waits_for_its_mix_and_ends_after_its_idle_time() {
+    let mut fixture = fixture(100_000).await;
+    fixture.members_may_push(true);
+    fixture.carry_out_mixes().await;
+    fixture.ann_publishes().await;
+    fixture.ann_mixes().await;
+    let id = fixture.ann_pushes_her_mix(1, URL).await.unwrap();
+    client::stop(&fixture.shared, &room(), &"ann".parse().unwrap())
+        .await
+        .unwrap();
+    let now = Clock.now();
+    fixture.round(now).await;
+    assert!(fixture.task(&id).await.is_running());
+    fixture.round(now + Duration::from_secs(30)).await;
+    assert_eq!(fixture.task(&id).await.end, Some(TaskEnd::Idle));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mix_is_not_pushed_for_a_task_that_has_ended_without_its_knowledge() {
+    let mut fixture = fixture(100_000).await;
+    fixture.members_may_push(true);
+    fixture.carry_out_mixes().await;
+    fixture.ann_publishes().await;
+    fixture.ann_mixes().await;
+    let id = fixture.ann_pushes_her_mix(1, URL).await.unwrap();
+    // The node died before it changed the mix.
+    mark_ended(&fixture.bus, &media_task_key(room().app, &id), TaskEnd::Stopped)
+        .await
+        .unwrap();
+    fixture.round(Clock.now()).await;
+    assert_eq!(fixture.pushes_of_mix().await, Some((None, Vec::new())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_permits_no_pushes_any_more_ends_those_of_its_members_alone() {
+    let mut fixture = fixture(100_000).await;
+    fixture.carry_out_mixes().await;
+    fixture.ann_publishes().await;
+    fixture.ann_mixes().await;
+    fixture.members_may_push(true);
+    let (camera, mix) = (
+        fixture.ann_pushes(1, URL).await,
+        fixture.ann_pushes_her_mix(1, URL).await,
+    );
+    let (camera, mix) = (camera.unwrap(), mix.unwrap());
+    let robot = fixture.begin("robot").await.unwrap();
+    fixture.round(Clock.now()).await;
+    assert!(fixture.task(&camera).await.is_running() && fixture.task(&mix).await.is_running());
+    fixture.members_may_push(false);
+    fixture.round(Clock.now()).await;
+    for id in [camera, mix] {
+        assert_eq!(fixture.task(&id).await.end, Some(TaskEnd::NotPermitted));
+    }
+    assert_eq!(fixture.pushes_of_mix().await, Some((None, Vec::new())));
+    assert!(fixture.task(&robot).await.is_running());
 }
 
 #[tokio::test]
