@@ -264,3 +264,15 @@ async fn a_full_quota_removes_the_oldest_announced_files() {
     }
     recorder.stop().await;
 }
+
+#[tokio::test]
+async fn a_full_disk_begins_no_recording() {
+    let place = Place::new(|config| config.free_space_floor_mb = 1 << 40);
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(1.0, 1.0)).await;
+    program.end().await;
+    recorder.no_file().await;
+    recorder.stop().await;
+    assert_eq!(place.files(), Vec::<PathBuf>::new());
+}
