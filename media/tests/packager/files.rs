@@ -1,32 +1,8 @@
 //! The files that are made of segments, as ffmpeg reads them.
 
+use crate::ffmpeg::{complaints, probe, seconds as seconds_of};
+
 use super::*;
-
-fn probe(file: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("ffprobe")
-        .args(["-v", "error"])
-        .args(arguments)
-        .arg(file)
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}", file.display());
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// The complaints of ffmpeg when it decodes all of a file: none, for a sound file.
-fn complaints(file: &Path) -> String {
-    let output = Command::new("ffmpeg")
-        .args(["-v", "warning", "-i"])
-        .arg(file)
-        .args(["-f", "null", "-"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    // A file of ADTS frames does not say how long it is.
-    said.lines()
-        .filter(|line| !line.contains("Estimating duration"))
-        .collect()
-}
 
 fn decoded_audio(file: &Path) -> Vec<f32> {
     let output = Command::new("ffmpeg")
@@ -182,8 +158,8 @@ fn flv_has_its_length_and_an_index_of_keyframes() {
         .unwrap();
     assert_eq!(summary.size_bytes, std::fs::metadata(&out).unwrap().len());
     assert_eq!(complaints(&out), "");
-    let duration = probe(&out, &["-show_entries", "format=duration", "-of", "csv=p=0"]);
-    assert!((duration.parse::<f64>().unwrap() - 6.0).abs() < 0.1, "{duration}");
+    let duration = seconds_of(&out);
+    assert!((duration - 6.0).abs() < 0.1, "{duration}");
     let bytes = std::fs::read(&out).unwrap();
     // Each position of the index is where a video tag with a keyframe begins.
     let at = bytes.windows(13).position(|found| found == b"filepositions").unwrap() + 13;

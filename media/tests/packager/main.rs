@@ -8,6 +8,8 @@ mod files;
 mod segments;
 mod stills;
 
+#[path = "../../../tests/end_to_end/support/ffmpeg.rs"]
+mod ffmpeg;
 #[path = "../../../tests/end_to_end/support/program.rs"]
 mod program;
 

@@ -6,12 +6,11 @@
 //! - `running`, `tasks`: what is told while a recording runs
 //! - `space`, `storage`, `deletion`: full disks, buckets, and the end of files
 //! - `crash`, `several`: processes that end abruptly, and several recorders
-//! - `asking`, `ffmpeg`: requests to the recorder, and what ffmpeg reads of files
+//! - `asking`: requests to the recorder
 
 mod asking;
 mod crash;
 mod deletion;
-mod ffmpeg;
 mod formats;
 mod gaps;
 mod layouts;
@@ -25,6 +24,9 @@ mod single_streams;
 mod space;
 mod storage;
 mod tasks;
+
+#[path = "../../../tests/end_to_end/support/ffmpeg.rs"]
+mod ffmpeg;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -44,7 +46,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use asking::{application, json, request, wait_for_fact, wait_for_state};
-use ffmpeg::{check, complaints, seconds};
+use ffmpeg::{complaints, probe, seconds};
 
 use super::hls_rules::{read, violations};
 use super::program::TestProgram;
@@ -195,13 +197,15 @@ impl Running {
     }
 
     async fn begin_as(&self, stream: &str, room: u32, record: &str, audio_only: bool) -> Program {
-        let mut descriptor = descriptor(stream, room);
-        descriptor.record = Some(RecordSpec {
-            record_id: record.parse().unwrap(),
-            audio_only,
-            files: FileWishes::default(),
-        });
-        self.begin_with(descriptor).await
+        self.begin_with(recorded(stream, room, record, audio_only)).await
+    }
+
+    /// A mix whose recording is refused.
+    async fn begin_refused(&self, place: &Place, stream: &str, reason: &str) -> Program {
+        let program = self.announce(recorded(stream, 1, stream, false)).await;
+        wait_for_fact(place, "recording_refused", reason).await;
+        assert_eq!(program.writer.readers(), 0, "nobody reads it");
+        program
     }
 
     /// A publisher's own media.
@@ -221,7 +225,16 @@ impl Running {
         self.begin_with(descriptor).await
     }
 
+    /// Returns when a recorder reads the program: one that has not subscribed yet would begin at the last keyframe, and the recording
+    /// should include the test's first one.
     async fn begin_with(&self, descriptor: ProgramDescriptor) -> Program {
+        let program = self.announce(descriptor).await;
+        program.wait_for_reader().await;
+        program
+    }
+
+    /// A program that runs, whether or not it is recorded.
+    async fn announce(&self, descriptor: ProgramDescriptor) -> Program {
         let stream = descriptor.stream();
         let writer = self.hub.open(&stream).unwrap();
         let key = program_key(&stream);
@@ -232,14 +245,6 @@ impl Running {
             .await
             .unwrap()
             .unwrap();
-        // A recorder that has not subscribed yet begins at the last keyframe; the recording should include the
-        // test's first keyframe.
-        let subscribed = async {
-            while writer.readers() == 0 {
-                Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
-            }
-        };
-        let _refused = timeout(Duration::from_secs(2), subscribed).await;
         Program {
             writer,
             bus: self.bus.clone(),
@@ -250,6 +255,18 @@ impl Running {
     async fn stop(self) {
         self.shutdown.cancel();
         self.service.finish().await;
+    }
+}
+
+/// A mix that is to be recorded.
+fn recorded(stream: &str, room: u32, record: &str, audio_only: bool) -> ProgramDescriptor {
+    ProgramDescriptor {
+        record: Some(RecordSpec {
+            record_id: record.parse().unwrap(),
+            audio_only,
+            files: FileWishes::default(),
+        }),
+        ..descriptor(stream, room)
     }
 }
 
@@ -303,8 +320,33 @@ impl Program {
         }
     }
 
+    /// Waits until one recorder reads it.
+    async fn wait_for_reader(&self) {
+        let read = async {
+            while self.writer.readers() != 1 {
+                Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), read)
+            .await
+            .expect("one recorder reads it");
+    }
+
     async fn end(self) {
         drop(self.writer);
         self.bus.remove(&self.key).await.unwrap();
     }
+}
+
+/// The file is whole, and as long as expected: `expected` in seconds.
+fn check(place: &Place, file: &RecordingFile, expected: f64) {
+    let path = place.path(file);
+    assert_eq!(complaints(&path), "", "{}", file.name);
+    assert!(
+        (seconds(&path) - expected).abs() < 0.15,
+        "{} s of {}",
+        seconds(&path),
+        file.name
+    );
+    assert!((file.duration_ms as f64 / 1000.0 - expected).abs() < 0.15, "{file:?}");
 }

@@ -27,21 +27,15 @@ async fn a_single_stream_that_changes_its_size_stays_one_file_in_every_format() 
     }
     let sizes = |format| {
         let file = files.iter().find(|file| file.format == format).unwrap();
-        let output = Command::new("ffprobe")
-            .args([
-                "-v",
-                "error",
-                "-select_streams",
-                "v",
-                "-show_entries",
-                "frame=width,height",
-                "-of",
-                "csv=p=0",
-            ])
-            .arg(place.path(file))
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let frames = [
+            "-select_streams",
+            "v",
+            "-show_entries",
+            "frame=width,height",
+            "-of",
+            "csv=p=0",
+        ];
+        let text = probe(&place.path(file), &frames);
         let mut sizes: Vec<String> = text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
         assert_eq!(sizes.len(), 90, "every frame");
         sizes.dedup();

@@ -67,14 +67,7 @@ async fn a_task_is_told_as_begun_once_and_as_moved_when_another_recorder_goes_on
     assert_eq!((&one.user, one.has_audio), (&None, true));
     let second = place.start_as("two", bus.clone(), hub.clone(), QUICK).await;
     first.stop().await;
-    let taken = async {
-        while program.writer.readers() != 1 {
-            Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), taken)
-        .await
-        .expect("the other one takes it");
+    program.wait_for_reader().await;
     program.play(source.run(3.0, 1.0)).await;
     let told = so_many(&place, 4).await;
     let [_, _, RecordingStep::Moved, RecordingStep::FirstSegment(other)] = &told[..] else {
