@@ -78,6 +78,7 @@ fn another_bitrate_changes_nothing() {
     program.set_bitrate(900);
     frames.extend(program.run(3.0, 1.0));
     let segments = segment(frames, lengths(2));
+    assert_eq!(seconds(&segments), [2.0, 2.0, 2.0]);
     assert!(
         segments
             .iter()
