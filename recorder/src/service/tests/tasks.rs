@@ -39,10 +39,15 @@ async fn steps(place: &Place) -> Vec<RecordingStep> {
 
 /// The steps, as soon as there are so many.
 async fn so_many(place: &Place, count: usize) -> Vec<RecordingStep> {
+    steps_when(place, |steps| steps.len() >= count).await
+}
+
+/// The steps, as soon as they are as expected.
+async fn steps_when(place: &Place, is_so: impl Fn(&[RecordingStep]) -> bool) -> Vec<RecordingStep> {
     let there = async {
         loop {
             let steps = steps(place).await;
-            if steps.len() >= count {
+            if is_so(&steps) {
                 return steps;
             }
             Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
@@ -90,6 +95,8 @@ async fn a_storage_that_is_away_and_comes_back_is_told_once() {
         program.play(TestProgram::new().run(2.0, 1.0)).await;
         program.end().await;
     }
+    steps_when(&place, |steps| steps.contains(&RecordingStep::UploadFailed)).await;
+    // The second one fails, too.
     recorder.no_file().await;
     s3.set(Mood::Well);
     let _stored = recorder.files(4).await;
