@@ -1,11 +1,12 @@
 //! One process: starts the chosen roles on one bus, and ends them in an order that loses nothing.
 
+mod avatar;
 pub mod console;
+mod ending;
 mod programs;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::Request;
@@ -17,7 +18,6 @@ use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
 use rotunda_mcu::{EngineCommand, EngineKind, Launcher};
 use rotunda_media::program::ProgramHub;
 use rotunda_programs::Programs;
-use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_signaling::PassKey;
@@ -34,8 +34,6 @@ use crate::stored_applications::StoredApplications;
 use crate::tenants::{Purpose, Tenants};
 use crate::{http, own_signaling, preflight, public_address};
 
-/// Connections of the avatars' HTTP API.
-const AVATAR_CONNECTIONS: usize = 1000;
 /// A running server.
 pub struct Server {
     pub bus: SharedBus,
@@ -270,7 +268,7 @@ impl Server {
         let http = listener.local_addr().context("read the HTTP address")?;
         let mut avatar = None;
         if has(Role::Avatar) {
-            avatar = Some(start_avatar(&config, &listeners, applications.clone(), own_url).await?);
+            avatar = Some(avatar::start(&config, &listeners, applications.clone(), own_url).await?);
         }
         let console = match console {
             Some(console) => {
@@ -336,91 +334,6 @@ impl Server {
             _ = superseded => {}
         }
     }
-
-    /// Moves members and their media to other nodes, within `server.drain_seconds`. The process serves those that it has until they are gone.
-    pub async fn drain(&self) {
-        let within = Duration::from_secs(self.config.server.drain_seconds);
-        if within.is_zero() {
-            return;
-        }
-        self.draining.cancel();
-        // Members who log in elsewhere take their media along, so the media of the others moves after them.
-        let each = match (&self.signaling, &self.sfu) {
-            (Some(_), Some(_)) => within / 2,
-            _ => within,
-        };
-        if let Some(sfu) = &self.sfu {
-            sfu.service.refuse().await;
-        }
-        if let Some(signaling) = &self.signaling {
-            signaling.service.drain(each).await;
-        }
-        if let Some(sfu) = &self.sfu {
-            sfu.service.drain(each).await;
-        }
-    }
-
-    /// Ends mixes first, then their consumers, then the rooms; within `server.shutdown_seconds`.
-    pub async fn finish(self) {
-        let limit = Duration::from_secs(self.config.server.shutdown_seconds);
-        let in_order = async {
-            // Avatars leave rooms and end pushes that may lead here.
-            end(self.avatar, rotunda_avatar::Service::finish).await;
-            end(self.mcu, rotunda_mcu::Service::finish).await;
-            end(self.relay, rotunda_relay::Service::finish).await;
-            end(self.live, rotunda_live::Service::finish).await;
-            // The recorder hands its last files to the callback outbox, so signaling ends after it.
-            end(self.recorder, rotunda_recorder::Service::finish).await;
-            // Other nodes have read the programs' ends, or are interrupted here.
-            end(self.programs, rotunda_programs::Service::finish).await;
-            end(self.signaling, rotunda_signaling::Service::finish).await;
-            end(self.sfu, rotunda_sfu::Service::finish).await;
-            self.facts.finish().await;
-            self.lease.end().await;
-            self.stop_listener.cancel();
-            let _ended = self.listener.await;
-            if let Some(console) = self.console {
-                let _ended = console.await;
-            }
-        };
-        match tokio::time::timeout(limit, in_order).await {
-            Ok(()) => info!("stopped"),
-            Err(_) => warn!(
-                seconds = limit.as_secs(),
-                "the services did not end in time; stopping anyway"
-            ),
-        }
-    }
-}
-
-async fn start_avatar(
-    config: &Config,
-    listeners: &Listeners,
-    applications: ApplicationList,
-    signaling_url: String,
-) -> anyhow::Result<Running<rotunda_avatar::Service>> {
-    let stop = CancellationToken::new();
-    let address = SocketAddr::new(config.avatar.bind, config.avatar.port);
-    let listener = listeners.bind(Binding {
-        name: "avatar",
-        address,
-        open: AVATAR_CONNECTIONS,
-        plain: AVATAR_CONNECTIONS,
-        security: Security::Tls,
-    });
-    let listener = listener
-        .await
-        .with_context(|| format!("listen for avatars on {address}"))?;
-    let surroundings = rotunda_avatar::Surroundings {
-        applications,
-        signaling_url,
-        listener,
-    };
-    let service = rotunda_avatar::Service::start(config.avatar.clone(), surroundings, stop.clone())
-        .await
-        .context("start avatars")?;
-    info!(%address, "avatars are ready");
-    Ok(Running { service, stop })
 }
 
 /// Starts the engines of mixes: this same program, in processes of their own, or threads.
@@ -528,14 +441,6 @@ fn check_open_files(config: &Config, roles: &[Role]) -> Option<u64> {
         limit => info!(?limit, "open files"),
     }
     limit
-}
-
-/// Tells a service to end and waits for its end.
-async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: impl FnOnce(S) -> F) {
-    if let Some(Running { service, stop }) = running {
-        stop.cancel();
-        finish(service).await;
-    }
 }
 
 fn names(roles: &[Role]) -> String {

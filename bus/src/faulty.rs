@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rotunda_proto::clock::Clock;
@@ -14,10 +12,8 @@ use tokio::task::JoinSet;
 use crate::mailbox::Mailbox;
 use crate::request::QUEUE;
 use crate::watch::WatchQueue;
-use crate::{
-    Bus, BusError, Change, Entry, Heard, Incarnation, Presence, Request, Requests, Revision, SharedBus, Subscription,
-    Watch, WatchEvent,
-};
+use crate::wrapped::{Call, Policy, Wrapped};
+use crate::{BusError, Change, Heard, Presence, Request, Requests, SharedBus, Subscription, Watch, WatchEvent};
 
 /// Changes that may overtake each other.
 const REORDERED: usize = 16;
@@ -65,8 +61,12 @@ impl Faults {
 }
 
 /// One node's view of another bus, with [`Faults`].
-pub struct Faulty {
-    inner: SharedBus,
+pub type Faulty = Wrapped<Faulting>;
+
+/// The faults of a [`Faulty`] bus.
+pub struct Faulting {
+    /// Of the bus behind.
+    behind: watch::Receiver<Presence>,
     faults: Faults,
     random: Arc<Mutex<StdRng>>,
     cut: watch::Sender<bool>,
@@ -84,21 +84,28 @@ enum Fate {
 
 impl Faulty {
     pub fn new(inner: SharedBus, faults: Faults) -> Self {
-        let now = *inner.presence().borrow();
-        let faulty = Self {
+        let faulting = Faulting::new(inner.presence(), faults);
+        Self::around(inner, faulting)
+    }
+}
+
+impl Faulting {
+    fn new(behind: watch::Receiver<Presence>, faults: Faults) -> Self {
+        let now = *behind.borrow();
+        let faulting = Self {
             presence: watch::Sender::new(now),
             cut: watch::Sender::new(false),
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(faults.seed))),
             tasks: Mutex::default(),
-            inner,
+            behind,
             faults,
         };
-        faulty.spawn(follow_presence(
-            faulty.inner.presence(),
-            faulty.cut.subscribe(),
-            faulty.presence.clone(),
+        faulting.spawn(follow_presence(
+            faulting.behind.clone(),
+            faulting.cut.subscribe(),
+            faulting.presence.clone(),
         ));
-        faulty
+        faulting
     }
 
     /// Cuts this node off: the bus is away for this node.
@@ -110,9 +117,9 @@ impl Faulty {
 
     /// Ends the [cut](Self::cut).
     pub fn mend(&self) {
-        let inner = *self.inner.presence().borrow();
+        let behind = *self.behind.borrow();
         self.cut.send_replace(false);
-        self.presence.send_replace(inner);
+        self.presence.send_replace(behind);
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -146,19 +153,19 @@ impl Faulty {
     /// Makes a call, or skips it, or makes it and loses the answer.
     async fn attempt<T>(
         &self,
-        what: &str,
-        call: impl Future<Output = Result<T, BusError>> + Send,
+        call: Call<'_>,
+        forwarded: impl Future<Output = Result<T, BusError>> + Send,
     ) -> Result<T, BusError> {
         self.wait().await?;
-        let lost = Err(BusError::Timeout(what.to_owned()));
+        let lost = Err(call.timeout());
         match self.fate() {
             Fate::NeverSent => lost,
             Fate::AnswerLost => {
-                let _answer = call.await;
+                let _answer = forwarded.await;
                 lost
             }
             Fate::Done => {
-                let answer = call.await;
+                let answer = forwarded.await;
                 match *self.cut.borrow() {
                     true => lost,
                     false => answer,
@@ -184,70 +191,47 @@ async fn wait(random: &Mutex<StdRng>, most: Duration) {
     Clock.sleep_until(Clock.now() + Duration::from_micros(delay)).await;
 }
 
-#[async_trait]
-impl Bus for Faulty {
-    async fn request(&self, subject: &str, payload: Bytes, limit: Duration) -> Result<Bytes, BusError> {
-        self.attempt(subject, self.inner.request(subject, payload, limit)).await
+impl Policy for Faulting {
+    async fn carry_out<T: Send>(
+        &self,
+        call: Call<'_>,
+        forwarded: impl Future<Output = Result<T, BusError>> + Send,
+    ) -> Result<T, BusError> {
+        match call {
+            // It works while the bus is away.
+            Call::Watch(_) => forwarded.await,
+            Call::Serve(_) | Call::Publish(_) | Call::Subscribe(_) => {
+                self.wait().await?;
+                forwarded.await
+            }
+            Call::Request(_) | Call::Get(_) | Call::Put(_) | Call::Delete(_) | Call::List(_) | Call::Bound(_) => {
+                self.attempt(call, forwarded).await
+            }
+        }
     }
 
-    async fn serve(&self, subject: &str) -> Result<Requests, BusError> {
-        self.wait().await?;
-        let requests = self.inner.serve(subject).await?;
+    fn requests(&self, behind: Requests) -> Requests {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (random, cut) = (self.random.clone(), self.cut.subscribe());
-        self.spawn(hand_on_requests(self.faults, random, cut, requests, sender));
-        Ok(Requests::new(receiver))
+        self.spawn(hand_on_requests(self.faults, random, cut, behind, sender));
+        Requests::new(receiver)
     }
 
-    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError> {
-        self.wait().await?;
-        self.inner.publish(subject, payload).await
-    }
-
-    async fn subscribe(&self, pattern: &str) -> Result<Subscription, BusError> {
-        self.wait().await?;
-        let messages = self.inner.subscribe(pattern).await?;
+    fn messages(&self, behind: Subscription) -> Subscription {
         let (subscription, mailbox) = Subscription::new();
         let (random, cut) = (self.random.clone(), self.cut.subscribe());
-        self.spawn(hand_on_messages(self.faults, random, cut, messages, mailbox));
-        Ok(subscription)
+        self.spawn(hand_on_messages(self.faults, random, cut, behind, mailbox));
+        subscription
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Entry>, BusError> {
-        self.attempt(key, self.inner.get(key)).await
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        value: Bytes,
-        expected: Option<Revision>,
-        lease: Option<&Incarnation>,
-    ) -> Result<Revision, BusError> {
-        self.attempt(key, self.inner.put(key, value, expected, lease)).await
-    }
-
-    async fn delete(&self, key: &str, expected: Revision) -> Result<Revision, BusError> {
-        self.attempt(key, self.inner.delete(key, expected)).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, BusError> {
-        self.attempt(prefix, self.inner.list(prefix)).await
-    }
-
-    async fn watch(&self, prefix: &str) -> Result<Watch, BusError> {
-        let changes = self.inner.watch(prefix).await?;
+    fn changes(&self, behind: Watch) -> Watch {
         let (watch, queue) = Watch::new();
         let (random, cut) = (self.random.clone(), self.cut.subscribe());
-        self.spawn(hand_on_changes(self.faults, random, cut, changes, queue));
-        Ok(watch)
+        self.spawn(hand_on_changes(self.faults, random, cut, behind, queue));
+        watch
     }
 
-    async fn bound(&self, lease: &Incarnation) -> Result<Vec<(String, Revision)>, BusError> {
-        self.attempt(&lease.to_string(), self.inner.bound(lease)).await
-    }
-
-    fn presence(&self) -> watch::Receiver<Presence> {
+    fn presence(&self, _behind: watch::Receiver<Presence>) -> watch::Receiver<Presence> {
         self.presence.subscribe()
     }
 }

@@ -2,7 +2,7 @@
 //! and messages to subscribers. Nothing else may talk across nodes for control.
 //!
 //! [`Bus`] is the contract. [`InProcess`] is the embedded default, [`Nats`] connects several nodes, and [`Faulty`] misbehaves
-//! from a seed for tests. `tests/conformance.rs` holds all three to the contract. [`lease`] is the same code on each of them.
+//! from a seed for tests: it is one [`Policy`] of a [`Wrapped`] bus. `tests/conformance.rs` holds all three to the contract. [`lease`] is the same code on each of them.
 
 mod bus;
 mod cluster_node;
@@ -20,6 +20,7 @@ mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod watch;
+mod wrapped;
 
 pub use bus::{Bus, Entry, Presence, Revision, SharedBus};
 pub use cluster_node::ClusterNode;
@@ -34,3 +35,4 @@ pub use request::{Request, Requests};
 pub use router::Router;
 pub use subject::MAX_BYTES;
 pub use watch::{Change, Watch, WatchEvent};
+pub use wrapped::{Call, Policy, Wrapped};

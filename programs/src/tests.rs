@@ -227,6 +227,14 @@ async fn readers_on_another_node_share_one_connection_and_get_the_program_as_it_
 struct Wire {
     address: String,
     is_whole: watch::Sender<bool>,
+    /// The connections that are open, and those that there have been.
+    connections: watch::Sender<Connections>,
+}
+
+#[derive(Default)]
+struct Connections {
+    open: usize,
+    all: usize,
 }
 
 impl Wire {
@@ -251,22 +259,51 @@ impl Wire {
         };
         bus.store(&key, &document, Some(revision)).await.unwrap();
         let (is_whole, whole) = watch::channel(true);
+        let connections = watch::Sender::new(Connections::default());
+        let counted = connections.clone();
         tokio::spawn(async move {
             while let Ok((mut one, _)) = listener.accept().await {
-                let (target, mut whole) = (target.clone(), whole.clone());
+                let (target, mut whole, counted) = (target.clone(), whole.clone(), counted.clone());
                 tokio::spawn(async move {
                     if !*whole.borrow() {
                         return;
                     }
                     let mut two = TcpStream::connect(target).await.unwrap();
+                    counted.send_modify(|connections| {
+                        connections.open += 1;
+                        connections.all += 1;
+                    });
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut one, &mut two) => {}
                         _ = whole.wait_for(|is_whole| !is_whole) => {}
                     }
+                    counted.send_modify(|connections| connections.open -= 1);
                 });
             }
         });
-        Self { address, is_whole }
+        Self {
+            address,
+            is_whole,
+            connections,
+        }
+    }
+
+    /// Returns when no connection is open any more; there was one.
+    async fn cut(&self) {
+        assert!(self.connections.borrow().open > 0, "nothing to cut");
+        self.is_whole.send_replace(false);
+        let mut connections = self.connections.subscribe();
+        let cut = connections.wait_for(|connections| connections.open == 0);
+        timeout(SOON, cut).await.expect("all are cut").unwrap();
+    }
+
+    fn mend(&self) {
+        self.is_whole.send_replace(true);
+    }
+
+    /// Connections that there have been.
+    fn count(&self) -> usize {
+        self.connections.borrow().all
     }
 }
 
@@ -279,14 +316,14 @@ async fn an_interruption_loses_nothing_that_is_kept() {
     writer.write(frame(0, 10));
     let mut reader = recorder.programs.subscribe(&program, ReadFrom::Unwritten).unwrap();
     assert_eq!(next(&mut reader).await, Ok(0));
-    wire.is_whole.send_replace(false);
+    wire.cut().await;
     for second in 1..20 {
         writer.write(frame(second, 10));
     }
-    wire.is_whole.send_replace(true);
+    wire.mend();
     writer.write(frame(20, 10));
     assert_eq!(seconds(&mut reader, 20).await, (1..21).collect::<Vec<_>>());
-    assert!(!wire.address.is_empty());
+    assert!(wire.count() > 1, "it has connected once more");
 }
 
 #[tokio::test]
@@ -298,13 +335,13 @@ async fn what_does_not_fit_is_dropped_in_whole_gops_and_told() {
     writer.write(frame(0, 10));
     let mut reader = recorder.programs.subscribe(&program, ReadFrom::Unwritten).unwrap();
     assert_eq!(next(&mut reader).await, Ok(0));
-    wire.is_whole.send_replace(false);
+    wire.cut().await;
     // Of a window of 1 MiB: two GOPs of 450 kB stay.
     for second in 1..15 {
         writer.write(frame(second, 150_000));
         until(|| writer.unread() == 0).await;
     }
-    wire.is_whole.send_replace(true);
+    wire.mend();
     assert_eq!(next(&mut reader).await, Err(ReadError::Lost(8)));
     assert_eq!(seconds(&mut reader, 6).await, [9, 10, 11, 12, 13, 14]);
 }
@@ -366,7 +403,7 @@ async fn a_program_whose_node_is_gone_ends_with_its_document() {
     writer.write(frame(0, 10));
     let mut reader = live.programs.subscribe(&program, ReadFrom::Keyframe).unwrap();
     assert_eq!(next(&mut reader).await, Ok(0));
-    wire.is_whole.send_replace(false);
+    wire.cut().await;
     bus.remove(&program_key(&program.stream())).await.unwrap();
     assert_eq!(next(&mut reader).await, Err(ReadError::Ended));
 

@@ -1,16 +1,14 @@
-//! The in-process bus with faults, for tests.
+//! The in-process bus with faults in chosen writes, for tests.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use rotunda_bus::{Bus, BusError, Entry, InProcess, Incarnation, Presence, Requests, Revision, Subscription, Watch};
-use tokio::sync::watch;
+use rotunda_bus::{BusError, Call, Policy, Wrapped};
 
+pub type FailingBus = Wrapped<Failing>;
+
+/// The policy of a [`FailingBus`].
 #[derive(Default)]
-pub struct FailingBus {
-    bus: InProcess,
+pub struct Failing {
     fault: Mutex<Option<Fault>>,
 }
 
@@ -23,73 +21,33 @@ pub enum Fault {
     LosesAnswers(&'static str),
 }
 
-impl FailingBus {
+impl Failing {
     /// From now on.
     pub fn set_fault(&self, fault: Option<Fault>) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    fn fault(&self) -> Option<Fault> {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The fault of this call, if it has one.
+    fn fault(&self, call: Call<'_>) -> Option<Fault> {
+        let fault = (*self.fault.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let (Fault::Refuses(ending) | Fault::LosesAnswers(ending)) = fault;
+        matches!(call, Call::Put(key) if key.ends_with(ending)).then_some(fault)
     }
 }
 
-#[async_trait]
-impl Bus for FailingBus {
-    async fn request(&self, subject: &str, payload: Bytes, limit: Duration) -> Result<Bytes, BusError> {
-        self.bus.request(subject, payload, limit).await
-    }
-
-    async fn serve(&self, subject: &str) -> Result<Requests, BusError> {
-        self.bus.serve(subject).await
-    }
-
-    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError> {
-        self.bus.publish(subject, payload).await
-    }
-
-    async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
-        self.bus.subscribe(subject).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Entry>, BusError> {
-        self.bus.get(key).await
-    }
-
-    async fn put(
+impl Policy for Failing {
+    async fn carry_out<T: Send>(
         &self,
-        key: &str,
-        value: Bytes,
-        expected: Option<Revision>,
-        lease: Option<&Incarnation>,
-    ) -> Result<Revision, BusError> {
-        match self.fault() {
-            Some(Fault::Refuses(ending)) if key.ends_with(ending) => Err(BusError::Timeout(key.to_owned())),
-            Some(Fault::LosesAnswers(ending)) if key.ends_with(ending) => {
-                self.bus.put(key, value, expected, lease).await?;
-                Err(BusError::Timeout(key.to_owned()))
+        call: Call<'_>,
+        forwarded: impl Future<Output = Result<T, BusError>> + Send,
+    ) -> Result<T, BusError> {
+        match self.fault(call) {
+            Some(Fault::Refuses(_)) => Err(call.timeout()),
+            Some(Fault::LosesAnswers(_)) => {
+                forwarded.await?;
+                Err(call.timeout())
             }
-            _ => self.bus.put(key, value, expected, lease).await,
+            None => forwarded.await,
         }
-    }
-
-    async fn delete(&self, key: &str, expected: Revision) -> Result<Revision, BusError> {
-        self.bus.delete(key, expected).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, BusError> {
-        self.bus.list(prefix).await
-    }
-
-    async fn bound(&self, lease: &Incarnation) -> Result<Vec<(String, Revision)>, BusError> {
-        self.bus.bound(lease).await
-    }
-
-    fn presence(&self) -> watch::Receiver<Presence> {
-        self.bus.presence()
-    }
-
-    async fn watch(&self, prefix: &str) -> Result<Watch, BusError> {
-        self.bus.watch(prefix).await
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use metrics::{counter, gauge};
 use rotunda_proto::clock::Clock;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tracing::debug;
 
@@ -251,23 +251,35 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("rotunda.db").display());
         let (store, other) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
-        let Pool::Sqlite(pool) = &store.pool else { unreachable!() };
+        let Pool::Sqlite(pool) = &store.pool else {
+            unreachable!()
+        };
         for number in 0..2 * CONNECTIONS {
             // The second one conflicts, and SQLite rolls back: as it does when the disk is full.
             let mut refused = pool.begin().await.unwrap();
             for _ in 0..2 {
-                let _conflict = sqlx::query(INSERT).bind(format!("refused-{number}")).execute(&mut *refused).await;
+                let _conflict = sqlx::query(INSERT)
+                    .bind(format!("refused-{number}"))
+                    .execute(&mut *refused)
+                    .await;
             }
             drop(refused);
             let mut dropped = pool.begin().await.unwrap();
-            sqlx::query(INSERT).bind(format!("dropped-{number}")).execute(&mut *dropped).await.unwrap();
+            sqlx::query(INSERT)
+                .bind(format!("dropped-{number}"))
+                .execute(&mut *dropped)
+                .await
+                .unwrap();
         }
         let event = NewEvent {
             id: "later".to_owned(),
             body: "{}".to_owned(),
         };
         other.append_events(&[event], Clock.unix()).await.unwrap();
-        let there: Vec<String> = sqlx::query_scalar("SELECT id FROM event_stream").fetch_all(pool).await.unwrap();
+        let there: Vec<String> = sqlx::query_scalar("SELECT id FROM event_stream")
+            .fetch_all(pool)
+            .await
+            .unwrap();
         assert_eq!(there, ["later"]);
     }
 }

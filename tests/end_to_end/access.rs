@@ -17,20 +17,7 @@ fn files_need_a_key_or_a_signed_address_and_streams_the_permission_of_their_appl
     std::fs::write(&config, applications).unwrap();
     let server = Server::start_with(&[("ROTUNDA_CONFIG", &config.display().to_string())]);
     let ann = server.join(&["1001", "--user", "ann", "--fps", "15"]);
-    let start = [
-        "mix",
-        "start",
-        "1001",
-        "--stream-id",
-        "s1",
-        "--record-id",
-        "film",
-        "--size",
-        "320x180",
-    ];
-    eventually("the mix starts", 20, || {
-        server.run(&start).status.success().then_some(())
-    });
+    server.record_mix();
 
     check_playing(&server);
     assert!(server.run(&["mix", "stop", "1001"]).status.success());

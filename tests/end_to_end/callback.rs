@@ -16,20 +16,7 @@ fn the_application_is_told_of_the_stream_and_of_its_files() {
 
     let server = Server::start_with(&[("ROTUNDA_CONFIG", &config.display().to_string())]);
     let ann = server.join(&["1001", "--user", "ann", "--fps", "15"]);
-    let start = [
-        "mix",
-        "start",
-        "1001",
-        "--stream-id",
-        "s1",
-        "--record-id",
-        "film",
-        "--size",
-        "320x180",
-    ];
-    eventually("the mix starts", 20, || {
-        server.run(&start).status.success().then_some(())
-    });
+    server.record_mix();
     eventually("a few seconds of it", 30, || {
         server.get("/live/s1.m3u8").contains("#EXTINF").then_some(())
     });

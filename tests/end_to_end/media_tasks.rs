@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn pushes_ann(server: &Server) {
     assert!(ended.success());
     let live = server.url(&format!("/live/{task}.flv"));
     let played = eventually("the stream is on the air here, too", 60, || {
-        let codecs = codecs(&live);
+        let codecs = film::codecs(&live);
         (codecs.contains("h264") && codecs.contains("aac")).then_some(codecs)
     });
     assert!(!played.is_empty());
@@ -130,7 +130,7 @@ fn records(server: &Server) {
         ("film-each_bob_main", &[22]),
         ("film-video_ann_main", &[11]),
     ] {
-        let file = eventually("the recording is ready", 120, || finished(server, name));
+        let file = eventually("the recording is ready", 120, || server.finished(name, ".mp4"));
         assert_eq!(film::complaints_at_any_rate(&file.display().to_string()), "", "{name}");
         shows(&file, marks);
         let tracks = if name.contains("video") {
@@ -138,7 +138,7 @@ fn records(server: &Server) {
         } else {
             "h264\naac\n"
         };
-        assert_eq!(codecs(&file.display().to_string()), tracks, "{name}");
+        assert_eq!(film::codecs(&file.display().to_string()), tracks, "{name}");
     }
     let files = server.recordings();
     let formats = files
@@ -174,32 +174,6 @@ fn shows(file: &Path, marks: &[u8]) {
         file.display(),
         frames.len()
     );
-}
-
-fn finished(server: &Server, prefix: &str) -> Option<PathBuf> {
-    let files = server.recordings();
-    let is_it = |file: &&Value| {
-        let name = file["name"].as_str().unwrap_or_default();
-        file["state"] == "ready" && name.contains(prefix) && name.ends_with(".mp4")
-    };
-    let file = files.iter().find(is_it)?;
-    Some(server.folder.path().join("recordings").join(file["name"].as_str()?))
-}
-
-fn codecs(url: &str) -> String {
-    let output = Command::new("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-show_entries",
-            "stream=codec_name",
-            "-of",
-            "csv=p=0",
-            url,
-        ])
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A call of the REST face by the key of the generated application.

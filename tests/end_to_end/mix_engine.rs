@@ -133,24 +133,7 @@ fn an_engine_that_dies_hangs_or_runs_out_of_memory_is_replaced_and_the_recording
 
 /// Timestamps are strictly monotonic, and jump at most so often: where an engine was replaced.
 fn check_times(film: &Path, jumps: usize) {
-    let times = Command::new("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-select_streams",
-            "v:0",
-            "-show_entries",
-            "packet=pts_time",
-            "-of",
-            "csv=p=0",
-        ])
-        .arg(film)
-        .output()
-        .unwrap();
-    let times: Vec<f64> = String::from_utf8_lossy(&times.stdout)
-        .lines()
-        .filter_map(|line| line.trim_end_matches(',').parse().ok())
-        .collect();
+    let times = film::times(film);
     assert!(times.len() > 60, "{} frames in {}", times.len(), film.display());
     let steps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(

@@ -1,14 +1,12 @@
 //! A mix with a member of another room: both are seen by their frame marks.
 
-use std::process::Command;
-
 use crate::support::{Server, eventually, film, installed};
 
 /// Both in a grid of two, whose cells have the shape of the cameras.
 const BOTH: [Option<u8>; 2] = [Some(11), Some(22)];
 
 /// Whether frames are there, and none shows the other room.
-fn is_gone(frames: &[[Option<u8>; 2]]) -> bool {
+fn is_gone(frames: &[Vec<Option<u8>>]) -> bool {
     !frames.is_empty() && frames.iter().all(|marks| marks[1] != BOTH[1])
 }
 
@@ -19,39 +17,8 @@ fn start_mix(server: &Server, more: &[&str]) {
 }
 
 /// The marks of a second of the live stream, frame by frame: of its left and of its right half.
-fn live_marks(server: &Server) -> Vec<[Option<u8>; 2]> {
-    let film = server.folder.path().join("second.mkv");
-    let taken = Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-y",
-            "-i",
-            &server.url("/live/both.flv"),
-            "-t",
-            "1",
-            "-c",
-            "copy",
-        ])
-        .arg(&film)
-        .output()
-        .unwrap();
-    // The stream begins a moment after the mix.
-    if !taken.status.success() {
-        return Vec::new();
-    }
-    let has_video = Command::new("ffprobe")
-        .args(["-v", "error", "-show_streams"])
-        .arg(&film)
-        .output()
-        .unwrap();
-    if !String::from_utf8_lossy(&has_video.stdout).contains("codec_name=h264") {
-        return Vec::new();
-    }
-    let frames = film::marks(&film, 2, 1).into_iter();
-    frames
-        .map(|frame| [0, 1].map(|half| Some(frame.marks[half]?.id)))
-        .collect()
+fn live_marks(server: &Server) -> Vec<Vec<Option<u8>>> {
+    film::live_marks(server, "both", 2, 1)
 }
 
 #[test]
@@ -71,7 +38,7 @@ fn members_of_two_rooms_are_in_one_mix() {
     });
     start_mix(&server, &["--also", "class/bob", "--also", "2002/nobody"]);
     eventually("both are seen", 120, || {
-        live_marks(&server).contains(&BOTH).then_some(())
+        live_marks(&server).iter().any(|marks| *marks == BOTH).then_some(())
     });
 
     // The same mix without the other room, and with it again.
@@ -81,7 +48,7 @@ fn members_of_two_rooms_are_in_one_mix() {
     });
     start_mix(&server, &["--also", "class/bob"]);
     eventually("both are seen again", 120, || {
-        live_marks(&server).contains(&BOTH).then_some(())
+        live_marks(&server).iter().any(|marks| *marks == BOTH).then_some(())
     });
 
     // The mix goes on when the other room has ended.

@@ -1,13 +1,25 @@
 //! Publishers by RTMP: ffmpeg's media becomes that of a member, who is recorded and mixed like the others.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Server, eventually, film, installed};
+use crate::support::{Participant, Server, eventually, film, installed};
 
 /// The number in ann's frame mark, and her beep.
-pub const MARK: u8 = 11;
+const MARK: u8 = 11;
 const BEEP_HERTZ: f64 = 400.0 + 50.0 * MARK as f64;
+
+/// Ann in room 1001, and the URL of her live stream, which plays.
+pub fn source(server: &Server) -> (Participant, String) {
+    let mark = MARK.to_string();
+    let sends = ["--mark", &mark, "--codec", "h264", "--audio", "beeps", "--fps", "15"];
+    let ann = server.join(&[&["1001", "--user", "ann", "--stream-id", "source"], &sends[..]].concat());
+    let source = server.url("/live/source.flv");
+    eventually("the source plays", 60, || {
+        film::codecs(&source).contains("aac").then_some(())
+    });
+    (ann, source)
+}
 
 #[test]
 fn a_publisher_by_rtmp_is_a_member_who_is_recorded_and_mixed() {
@@ -15,25 +27,7 @@ fn a_publisher_by_rtmp_is_a_member_who_is_recorded_and_mixed() {
         return;
     }
     let server = Server::start();
-    let mark = MARK.to_string();
-    let ann = server.join(&[
-        "1001",
-        "--user",
-        "ann",
-        "--mark",
-        &mark,
-        "--codec",
-        "h264",
-        "--audio",
-        "beeps",
-        "--fps",
-        "15",
-        "--stream-id",
-        "source",
-    ]);
-    let source = server.url("/live/source.flv");
-    eventually("the source plays", 60, || probes(&source).contains("aac").then_some(()));
-
+    let (ann, source) = source(&server);
     let address = address(&server, "1002", "obs");
     let mut obs = publish(&["-i", &source, "-c", "copy"], &format!("{address}&recordid=film-obs"));
     eventually("the publisher is in the room", 60, || {
@@ -66,7 +60,7 @@ fn a_publisher_by_rtmp_is_a_member_who_is_recorded_and_mixed() {
     ann.leave();
 
     for name in ["film-obs_20", "mix-obs_20"] {
-        let file = eventually("the recording is ready", 60, || finished(&server, name));
+        let file = eventually("the recording is ready", 60, || server.finished(name, ".mp4"));
         check(&file, name);
     }
     assert!(server.stop(), "the server ends in order");
@@ -153,32 +147,6 @@ fn refusal(input: &[&str], address: &str) -> String {
     let output = ffmpeg(&input, address).stdout(Stdio::null()).output().unwrap();
     assert!(!output.status.success(), "ffmpeg was not refused");
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-pub fn probes(url: &str) -> String {
-    let output = Command::new("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-show_entries",
-            "stream=codec_name",
-            "-of",
-            "csv=p=0",
-            url,
-        ])
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn finished(server: &Server, name: &str) -> Option<PathBuf> {
-    let files = server.recordings();
-    let is_it = |file: &&serde_json::Value| {
-        let found = file["name"].as_str().unwrap_or_default();
-        file["state"] == "ready" && found.contains(name) && found.ends_with(".mp4")
-    };
-    let file = files.iter().find(is_it)?;
-    Some(server.folder.path().join("recordings").join(file["name"].as_str()?))
 }
 
 /// Ann's mark and beeps are in the file, and the beep begins with the frame of each full second.

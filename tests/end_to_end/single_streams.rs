@@ -1,7 +1,6 @@
 //! Members' own media without a mix: recorded in files of their own, and played as live streams.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{Participant, Server, eventually, film, installed};
@@ -48,7 +47,7 @@ fn members_with_names_are_recorded_and_played_each_by_itself() {
             rtmp,
         ] {
             eventually("the live stream plays", 30, || {
-                let streams = codecs(&live);
+                let streams = film::codecs(&live);
                 (streams.contains("h264") && streams.contains("aac")).then_some(())
             });
         }
@@ -63,7 +62,7 @@ fn members_with_names_are_recorded_and_played_each_by_itself() {
     for (name, mark, _) in PEOPLE {
         for ending in [".mp4", ".m3u8"] {
             let file = eventually("the recording is ready", 40, || {
-                finished(&server, &format!("film-{name}_20"), ending)
+                server.finished(&format!("film-{name}_20"), ending)
             });
             assert_eq!(
                 film::complaints_at_any_rate(&file.display().to_string()),
@@ -72,7 +71,7 @@ fn members_with_names_are_recorded_and_played_each_by_itself() {
                 file.display()
             );
         }
-        let file = finished(&server, &format!("film-{name}_20"), ".mp4").unwrap();
+        let file = server.finished(&format!("film-{name}_20"), ".mp4").unwrap();
         check(&file, name, mark);
     }
     let eve = server
@@ -81,32 +80,6 @@ fn members_with_names_are_recorded_and_played_each_by_itself() {
         .any(|file| file["name"].as_str().unwrap().contains("eve"));
     assert!(!eve, "a member without names is not recorded");
     assert!(server.stop(), "the server ends in order");
-}
-
-fn codecs(url: &str) -> String {
-    let output = Command::new("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-show_entries",
-            "stream=codec_name",
-            "-of",
-            "csv=p=0",
-            url,
-        ])
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn finished(server: &Server, prefix: &str, ending: &str) -> Option<PathBuf> {
-    let files = server.recordings();
-    let is_it = |file: &&serde_json::Value| {
-        let name = file["name"].as_str().unwrap_or_default();
-        file["state"] == "ready" && name.contains(prefix) && name.ends_with(ending)
-    };
-    let file = files.iter().find(is_it)?;
-    Some(server.folder.path().join("recordings").join(file["name"].as_str()?))
 }
 
 /// The member's own mark is in every frame, and the beep begins with the frame of each full second.

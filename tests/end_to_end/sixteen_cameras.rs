@@ -73,33 +73,6 @@ fn enter(server: &Server, clip: &str) -> Vec<Participant> {
     people
 }
 
-/// The marks of each frame of a second of the live stream, cell by cell.
-fn live_marks(server: &Server) -> Vec<Vec<Option<u8>>> {
-    let film = server.folder.path().join("second.mkv");
-    let taken = Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-y",
-            "-i",
-            &server.url("/live/all.flv"),
-            "-t",
-            "1",
-            "-an",
-            "-c",
-            "copy",
-        ])
-        .arg(&film)
-        .output()
-        .unwrap();
-    // The stream begins a moment after the mix.
-    if !taken.status.success() {
-        return Vec::new();
-    }
-    let ids = |shown: film::Shown| shown.marks.iter().map(|mark| mark.map(|mark| mark.id)).collect();
-    film::marks(&film, SIDE, SIDE).into_iter().map(ids).collect()
-}
-
 #[test]
 fn a_mix_shows_sixteen_live_cameras_and_the_seventeenth_is_refused() {
     if !installed("ffmpeg") {
@@ -132,7 +105,9 @@ fn a_mix_shows_sixteen_live_cameras_and_the_seventeenth_is_refused() {
     );
     let all: Vec<Option<u8>> = (1..=CAMERAS).map(Some).collect();
     eventually("every camera is in its cell", 120, || {
-        live_marks(&server).contains(&all).then_some(())
+        film::live_marks(&server, "all", SIDE, SIDE)
+            .contains(&all)
+            .then_some(())
     });
     let mixes = call(&server, "ListMixes", &json!({})).to_string();
     assert!(mixes.contains("\"LiveVideos\":16"), "{mixes}");

@@ -29,20 +29,7 @@ async fn media_goes_on_while_the_database_is_away_and_everything_is_written_once
     ]);
     let ann = server.join(&["1001", "--user", "ann", "--fps", "15"]);
     let bob = server.join(&["1001", "--user", "bob", "--fps", "15"]);
-    let start = [
-        "mix",
-        "start",
-        "1001",
-        "--stream-id",
-        "s1",
-        "--record-id",
-        "film",
-        "--size",
-        "320x180",
-    ];
-    eventually("the mix starts", 30, || {
-        server.run(&start).status.success().then_some(())
-    });
+    server.record_mix();
     eventually("a few seconds of it", 30, || {
         server.get("/live/s1.m3u8").contains("#EXTINF").then_some(())
     });

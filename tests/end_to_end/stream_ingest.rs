@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::rtmp_ingest::{MARK, check, probes};
-use crate::support::{Server, eventually, free_ports, installed};
+use crate::rtmp_ingest::{check, source};
+use crate::support::{Server, eventually, film, free_ports, installed};
 
 const ROOM: &str = "2001";
 
@@ -16,24 +16,7 @@ fn the_media_of_a_url_becomes_that_of_a_member() {
         return;
     }
     let server = Server::start();
-    let mark = MARK.to_string();
-    let ann = server.join(&[
-        "1001",
-        "--user",
-        "ann",
-        "--mark",
-        &mark,
-        "--codec",
-        "h264",
-        "--audio",
-        "beeps",
-        "--fps",
-        "15",
-        "--stream-id",
-        "source",
-    ]);
-    let source = server.url("/live/source.flv");
-    eventually("the source plays", 60, || probes(&source).contains("aac").then_some(()));
+    let (ann, source) = source(&server);
 
     // As most films have them, with B-frames.
     let files = tempfile::tempdir().unwrap();
@@ -84,7 +67,7 @@ fn the_media_of_a_url_becomes_that_of_a_member() {
         assert_eq!(again["error"]["code"], "FailedOperation.TaskExist", "{status}");
         let live = server.url(&format!("/live/{app}_{ROOM}_{name}_main.flv"));
         eventually(&format!("{name} is on the air"), 120, || {
-            probes(&live).contains("h264").then_some(())
+            film::codecs(&live).contains("h264").then_some(())
         });
         let seen = format!("{name}-seen.mp4");
         ffmpeg(files.path(), &["-i", &live, "-t", "8", "-c", "copy", &seen]);

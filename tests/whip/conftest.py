@@ -1,15 +1,13 @@
-"""The real server on free ports; the class is the one of the other Python tests."""
+"""The real server on free ports."""
 
-import importlib.util
 import pathlib
-import subprocess
+import sys
 
 import pytest
 
-OTHER = pathlib.Path(__file__).resolve().parents[1] / "tencent_sdk" / "conftest.py"
-SPEC = importlib.util.spec_from_file_location("server_under_test", OTHER)
-server_under_test = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(server_under_test)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "servers"))
+
+from rotunda_server import RoomServer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -19,16 +17,11 @@ def network():
 
 @pytest.fixture(scope="module")
 def server(network, tmp_path_factory):
-    running = server_under_test.Server(tmp_path_factory.mktemp("rotunda"))
+    running = RoomServer(tmp_path_factory.mktemp("rotunda"))
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="module")
 def ticket(server):
-    def ticket_of(user):
-        command = [server.binary, "user-sig", user]
-        made = subprocess.run(command, env=server.env, cwd=server.folder, capture_output=True, text=True, check=True)
-        return made.stdout.strip()
-
-    return ticket_of
+    return server.ticket

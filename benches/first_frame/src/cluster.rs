@@ -16,7 +16,7 @@ use rotunda_proto::ticket::ClusterSecret;
 use rotunda_sfu::simulated::{self, Light, Network, Node};
 use rotunda_store::{SealKey, Store, Vault};
 
-use crate::far_bus::FarBus;
+use crate::far_bus::far_bus;
 use crate::plan::Plan;
 use crate::stream::Door;
 use crate::{APP, ROOM, SECRET};
@@ -77,7 +77,7 @@ impl Cluster {
 
     /// Each server has a connection to the bus of its own.
     async fn node(&self, plan: &Plan, name: NodeId) -> anyhow::Result<(ClusterNode, NodeLease)> {
-        let bus: SharedBus = Arc::new(FarBus::new(self.bus.clone(), plan.bus_delay()));
+        let bus: SharedBus = Arc::new(far_bus(self.bus.clone(), plan.bus_delay()));
         let lease = NodeLease::take(bus.clone(), name.clone(), LeaseTimes { lease: LEASE }).await?;
         Ok((ClusterNode::new(bus, name, &lease), lease))
     }

@@ -68,6 +68,11 @@ async fn run(mut cluster: Cluster, seed: u64, cuts: bool) {
             acknowledged.push((name.clone(), key, step));
         }
     }
+    assert!(
+        acknowledged.len() >= 8,
+        "only {} writes were acknowledged",
+        acknowledged.len()
+    );
     let there = Arc::new(std::sync::Mutex::new(BTreeMap::new()));
     let bus = cluster.two.clone();
     // A node may read a little behind what another one has written; what is lost never comes.

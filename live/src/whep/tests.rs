@@ -196,7 +196,7 @@ async fn the_end_of_the_program_ends_its_sessions_and_their_places_are_free_agai
     drop(test.program.take().unwrap().await.unwrap());
     watcher.end().await;
     let place = timeout(PATIENCE, test.whep.places.acquire()).await;
-    drop(place.expect("the place is free"));
+    drop(place.expect("the place is free").unwrap());
     let gone = test.begin(&offer).unwrap_err();
     assert!(matches!(gone, WhepError::NoSuchStream), "{gone}");
 }

@@ -1,14 +1,32 @@
+//! Recorders in this process, with a folder, a database and a bus of their own: [`Place`] starts them as [`Running`], and a
+//! [`Program`] plays them frames faster than real time. The tests are in the files of the folder:
+//!
+//! - `programs`, `single_streams`, `screens`, `short`, `formats`: which files a program becomes
+//! - `gaps`, `layouts`, `previews`: what is known of a file beside its media
+//! - `running`, `tasks`: what is told while a recording runs
+//! - `space`, `storage`, `deletion`: full disks, buckets, and the end of files
+//! - `crash`, `several`: processes that end abruptly, and several recorders
+//! - `asking`: requests to the recorder
+
+mod asking;
 mod crash;
+mod deletion;
+mod formats;
 mod gaps;
 mod layouts;
 mod previews;
+mod programs;
 mod running;
 mod screens;
 mod several;
 mod short;
+mod single_streams;
 mod space;
 mod storage;
 mod tasks;
+
+#[path = "../../../tests/end_to_end/support/ffmpeg.rs"]
+mod ffmpeg;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,6 +44,9 @@ use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, FileFormat, FileWis
 use sqlx::Connection;
 use tokio::time::timeout;
 use tower::ServiceExt;
+
+use asking::{application, json, request, wait_for_fact, wait_for_state};
+use ffmpeg::{complaints, probe, seconds};
 
 use super::hls_rules::{read, violations};
 use super::program::TestProgram;
@@ -176,13 +197,15 @@ impl Running {
     }
 
     async fn begin_as(&self, stream: &str, room: u32, record: &str, audio_only: bool) -> Program {
-        let mut descriptor = descriptor(stream, room);
-        descriptor.record = Some(RecordSpec {
-            record_id: record.parse().unwrap(),
-            audio_only,
-            files: FileWishes::default(),
-        });
-        self.begin_with(descriptor).await
+        self.begin_with(recorded(stream, room, record, audio_only)).await
+    }
+
+    /// A mix whose recording is refused.
+    async fn begin_refused(&self, place: &Place, stream: &str, reason: &str) -> Program {
+        let program = self.announce(recorded(stream, 1, stream, false)).await;
+        wait_for_fact(place, "recording_refused", reason).await;
+        assert_eq!(program.writer.readers(), 0, "nobody reads it");
+        program
     }
 
     /// A publisher's own media.
@@ -202,7 +225,16 @@ impl Running {
         self.begin_with(descriptor).await
     }
 
+    /// Returns when a recorder reads the program: one that has not subscribed yet would begin at the last keyframe, and the recording
+    /// should include the test's first one.
     async fn begin_with(&self, descriptor: ProgramDescriptor) -> Program {
+        let program = self.announce(descriptor).await;
+        program.wait_for_reader().await;
+        program
+    }
+
+    /// A program that runs, whether or not it is recorded.
+    async fn announce(&self, descriptor: ProgramDescriptor) -> Program {
         let stream = descriptor.stream();
         let writer = self.hub.open(&stream).unwrap();
         let key = program_key(&stream);
@@ -213,14 +245,6 @@ impl Running {
             .await
             .unwrap()
             .unwrap();
-        // A recorder that has not subscribed yet begins at the last keyframe; the recording should include the
-        // test's first keyframe.
-        let subscribed = async {
-            while writer.readers() == 0 {
-                Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
-            }
-        };
-        let _refused = timeout(Duration::from_secs(2), subscribed).await;
         Program {
             writer,
             bus: self.bus.clone(),
@@ -231,6 +255,18 @@ impl Running {
     async fn stop(self) {
         self.shutdown.cancel();
         self.service.finish().await;
+    }
+}
+
+/// A mix that is to be recorded.
+fn recorded(stream: &str, room: u32, record: &str, audio_only: bool) -> ProgramDescriptor {
+    ProgramDescriptor {
+        record: Some(RecordSpec {
+            record_id: record.parse().unwrap(),
+            audio_only,
+            files: FileWishes::default(),
+        }),
+        ..descriptor(stream, room)
     }
 }
 
@@ -284,36 +320,25 @@ impl Program {
         }
     }
 
+    /// Waits until one recorder reads it.
+    async fn wait_for_reader(&self) {
+        let read = async {
+            while self.writer.readers() != 1 {
+                Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), read)
+            .await
+            .expect("one recorder reads it");
+    }
+
     async fn end(self) {
         drop(self.writer);
         self.bus.remove(&self.key).await.unwrap();
     }
 }
 
-/// The messages of ffmpeg when it decodes a whole file: none for a correct file.
-fn complaints(file: &std::path::Path) -> String {
-    let output = Command::new("ffmpeg")
-        .args(["-v", "warning", "-i"])
-        .arg(file)
-        .args(["-f", "null", "-"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    // A file of ADTS frames does not contain its length.
-    said.lines()
-        .filter(|line| !line.contains("Estimating duration"))
-        .collect()
-}
-
-fn seconds(file: &std::path::Path) -> f64 {
-    let output = Command::new("ffprobe")
-        .args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"])
-        .arg(file)
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
-}
-
+/// The file is whole, and as long as expected: `expected` in seconds.
 fn check(place: &Place, file: &RecordingFile, expected: f64) {
     let path = place.path(file);
     assert_eq!(complaints(&path), "", "{}", file.name);
@@ -324,451 +349,4 @@ fn check(place: &Place, file: &RecordingFile, expected: f64) {
         file.name
     );
     assert!((file.duration_ms as f64 / 1000.0 - expected).abs() < 0.15, "{file:?}");
-}
-
-#[tokio::test]
-async fn a_program_becomes_an_mp4_and_hls_that_obeys_the_rfc() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    program.play(TestProgram::new().run(5.0, 1.0)).await;
-    program.end().await;
-    let files = recorder.files(2).await;
-    assert_eq!(files[0].format, FileFormat::Hls);
-    for file in &files {
-        check(&place, file, 5.0);
-        let name = file.name.split_once('/').unwrap().1;
-        assert!(name.starts_with("film_20"), "the contract's name: {name}");
-    }
-    assert_eq!(files[0].task_id, files[1].task_id);
-    let playlist = std::fs::read_to_string(place.path(&files[0])).unwrap();
-    assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
-    assert_eq!(read(&playlist).segments.len(), 5);
-    assert_eq!(
-        std::fs::metadata(place.path(&files[1])).unwrap().len(),
-        files[1].size_bytes
-    );
-    for file in place.files() {
-        let bytes = std::fs::read(&file).unwrap();
-        assert!(
-            !bytes.windows(6).any(|part| part == b"SECRET"),
-            "a push key in {}",
-            file.display()
-        );
-    }
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn two_mixes_with_one_name_in_one_second_are_both_recorded() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let (one, other) = (
-        recorder.begin("s1", 1, "film").await,
-        recorder.begin("s2", 2, "film").await,
-    );
-    let (mut first, mut second) = (TestProgram::new(), TestProgram::sized(96, 64));
-    for _ in 0..4 {
-        one.play(first.run(1.0, 1.0)).await;
-        other.play(second.run(1.0, 1.0)).await;
-    }
-    one.end().await;
-    other.end().await;
-    let files = recorder.files(4).await;
-    for file in &files {
-        check(&place, file, 4.0);
-        let expected = if file.stream_id.as_str() == "s1" {
-            (64, 48)
-        } else {
-            (96, 64)
-        };
-        assert_eq!(file.resolution, Some(expected));
-    }
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn a_program_that_ends_before_its_first_keyframe_leaves_nothing() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    program.end().await;
-    let program = recorder.begin("t", 1, "film").await;
-    let frames = TestProgram::new().run(1.0, 10.0).into_iter().skip(1).collect();
-    program.play(frames).await;
-    program.end().await;
-    recorder.no_file().await;
-    recorder.stop().await;
-    assert_eq!(place.files(), Vec::<PathBuf>::new());
-}
-
-#[tokio::test]
-async fn a_program_of_less_than_a_second_is_a_whole_file() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    program.play(TestProgram::new().run(0.4, 1.0)).await;
-    program.end().await;
-    for file in recorder.files(2).await {
-        check(&place, &file, 0.4);
-    }
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn another_bitrate_does_not_split_a_recording() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    let mut source = TestProgram::new();
-    program.play(source.run(2.0, 1.0)).await;
-    source.set_bitrate(900);
-    program.play(source.run(2.0, 1.0)).await;
-    program.end().await;
-    for file in recorder.files(2).await {
-        check(&place, &file, 4.0);
-    }
-    recorder.no_file().await;
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn another_size_begins_another_file_and_the_first_is_announced_at_once() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    let mut source = TestProgram::new();
-    program.play(source.run(2.0, 1.0)).await;
-    source.resize(96, 64);
-    program.play(source.run(2.0, 1.0)).await;
-    let first = recorder.file().await;
-    assert_eq!((first.format, first.resolution), (FileFormat::Mp4, Some((64, 48))));
-    check(&place, &first, 2.0);
-    program.play(source.run(1.0, 1.0)).await;
-    program.end().await;
-    let files = recorder.files(2).await;
-    assert_eq!(files[1].resolution, Some((96, 64)));
-    check(&place, &files[1], 3.0);
-    // HLS continues in one playlist.
-    let playlist = std::fs::read_to_string(place.path(&files[0])).unwrap();
-    assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
-    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
-    assert!((seconds(&place.path(&files[0])) - 5.0).abs() < 0.15);
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn a_single_stream_that_changes_its_size_stays_one_file_in_every_format() {
-    let place = Place::new(|config| {
-        config.formats = serde_json::from_str(r#"["mp4", "flv", "aac", "hls"]"#).unwrap();
-    });
-    let mut recorder = place.start().await;
-    let program = recorder.begin_single("1_1_ann_main", "ann", "1_1_ann_main").await;
-    let mut source = TestProgram::new();
-    program.play(source.run(2.0, 1.0)).await;
-    source.resize(96, 64);
-    program.play(source.run(2.0, 1.0)).await;
-    source.resize(64, 48);
-    program.play(source.run(2.0, 1.0)).await;
-    program.end().await;
-    let files = recorder.files(4).await;
-    for file in &files {
-        assert!(file.name.contains("/1_1_ann_main_20"), "{}", file.name);
-        assert_eq!(file.user.as_ref().map(ToString::to_string), Some("ann".to_owned()));
-        // ffmpeg reads the first configuration of a playlist only.
-        if file.format != FileFormat::Hls {
-            check(&place, file, 6.0);
-        }
-    }
-    let sizes = |format| {
-        let file = files.iter().find(|file| file.format == format).unwrap();
-        let output = Command::new("ffprobe")
-            .args([
-                "-v",
-                "error",
-                "-select_streams",
-                "v",
-                "-show_entries",
-                "frame=width,height",
-                "-of",
-                "csv=p=0",
-            ])
-            .arg(place.path(file))
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut sizes: Vec<String> = text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
-        assert_eq!(sizes.len(), 90, "every frame");
-        sizes.dedup();
-        sizes
-    };
-    assert_eq!(sizes(FileFormat::Mp4), ["64,48", "96,64", "64,48"]);
-    assert_eq!(sizes(FileFormat::Flv), ["64,48", "96,64", "64,48"]);
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn an_interrupted_single_stream_is_one_hls_with_a_gap_and_a_new_file_in_other_formats() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin_single("1_1_ann_main", "ann", "film").await;
-    let frames = TestProgram::new().run(40.0, 1.0);
-    let is_there = |frame: &Arc<Frame>| !(3.0..37.0).contains(&frame.pts.duration().as_secs_f64());
-    program.play(frames.into_iter().filter(is_there).collect()).await;
-    program.end().await;
-    let files = recorder.files(3).await;
-    let of = |format| files.iter().filter(move |file| file.format == format);
-    for file in of(FileFormat::Mp4) {
-        check(&place, file, 3.0);
-        assert!(file.gaps.is_empty());
-    }
-    assert_eq!(of(FileFormat::Mp4).count(), 2);
-    let hls = of(FileFormat::Hls).next().unwrap();
-    check(&place, hls, 6.0);
-    let playlist = std::fs::read_to_string(place.path(hls)).unwrap();
-    assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
-    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
-    let [gap] = &hls.gaps[..] else { panic!("{:?}", hls.gaps) };
-    assert_eq!(gap.reason, rotunda_proto::recording::GapReason::PublisherAway);
-    assert!((gap.to_unix_ms - gap.from_unix_ms).abs_diff(34_000) < 300, "{gap:?}");
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn every_format_is_made_from_one_recording() {
-    let place = Place::new(|config| {
-        config.formats = serde_json::from_str(r#"["mp4", "flv", "aac"]"#).unwrap();
-    });
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    program.play(TestProgram::new().run(3.0, 1.0)).await;
-    program.end().await;
-    let files = recorder.files(3).await;
-    let formats: Vec<&str> = files.iter().map(|file| file.format.as_str()).collect();
-    assert_eq!(formats, ["aac", "flv", "mp4"]);
-    for file in &files {
-        check(&place, file, 3.0);
-    }
-    assert_eq!(files[0].resolution, None);
-    recorder.stop().await;
-    let left = place.files();
-    assert!(
-        left.iter()
-            .all(|file| file.extension().is_some_and(|ending| ending != "m4s")),
-        "{left:?}"
-    );
-}
-
-#[tokio::test]
-async fn record_audio_only_is_one_mp3() {
-    if !mp3::is_available() {
-        eprintln!("SKIPPED: libmp3lame is not installed");
-        return;
-    }
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin_as("s", 1, "voice", true).await;
-    program.play(TestProgram::new().run(4.0, 1.0)).await;
-    program.end().await;
-    let file = recorder.file().await;
-    assert_eq!((file.format, file.resolution), (FileFormat::Mp3, None));
-    check(&place, &file, 3.95);
-    recorder.no_file().await;
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn a_full_disk_begins_no_recording() {
-    let place = Place::new(|config| config.free_space_floor_mb = 1 << 40);
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    program.play(TestProgram::new().run(1.0, 1.0)).await;
-    program.end().await;
-    recorder.no_file().await;
-    recorder.stop().await;
-    assert_eq!(place.files(), Vec::<PathBuf>::new());
-}
-
-#[tokio::test]
-async fn a_rebuild_from_the_disk_alone_gives_the_same_files_under_the_same_ids() {
-    let mut place = Place::new(|config| config.formats = vec![rotunda_proto::config::RecordFormat::Mp4]);
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    program.play(TestProgram::new().run(2.0, 1.0)).await;
-    program.end().await;
-    let before = recorder.file().await;
-    recorder.stop().await;
-
-    place.database = "another";
-    let store = Store::open(&place.database()).await.unwrap();
-    let rebuilt = crate::rebuild::older_than(Duration::ZERO, &place.config, store.clone())
-        .await
-        .unwrap();
-    assert_eq!((rebuilt.recordings, rebuilt.files, rebuilt.known), (1, 1, 0));
-    let again = crate::rebuild::older_than(Duration::ZERO, &place.config, store)
-        .await
-        .unwrap();
-    assert_eq!((again.recordings, again.known), (0, 1));
-
-    let mut recorder = place.start().await;
-    let after = recorder.file().await;
-    let facts = |file: &RecordingFile| {
-        (
-            file.file_id.clone(),
-            file.task_id.clone(),
-            file.name.clone(),
-            file.size_bytes,
-        )
-    };
-    assert_eq!(facts(&after), facts(&before));
-    check(&place, &after, 2.0);
-    recorder.stop().await;
-}
-
-/// Application 1, whose key is `id:secret`.
-fn application() -> Application {
-    let mut application = Application::new(1.try_into().unwrap(), "key");
-    application.secret_id = "id".to_owned();
-    application.api_secret = rotunda_proto::config::Secret::new("secret");
-    application
-}
-
-async fn request(recorder: &Running, method: &str, path: &str) -> StatusCode {
-    respond(recorder, method, path).await.status()
-}
-
-async fn json(recorder: &Running, path: &str) -> serde_json::Value {
-    let response = respond(recorder, "GET", path).await;
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-    serde_json::from_slice(&bytes).unwrap()
-}
-
-async fn respond(recorder: &Running, method: &str, path: &str) -> axum::response::Response {
-    let request = HttpRequest::builder()
-        .method(method)
-        .uri(path)
-        .header("authorization", "Bearer id:secret")
-        .body(axum::body::Body::empty())
-        .unwrap();
-    recorder.service.router().oneshot(request).await.unwrap()
-}
-
-/// Waits until the only recording that is not finished has this state, and answers its id.
-async fn wait_for_state(recorder: &Running, state: &str) -> String {
-    let reached = async {
-        loop {
-            let running = json(recorder, "/recordings/running").await;
-            if running[0]["state"] == state {
-                return running[0]["recordingId"].as_str().unwrap().to_owned();
-            }
-            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), reached).await.expect(state)
-}
-
-/// Waits until a fact of this kind with this text in it was told.
-async fn wait_for_fact(place: &Place, kind: &str, text: &str) {
-    let told = async {
-        loop {
-            let mut connection = sqlx::SqliteConnection::connect(&place.database()).await.unwrap();
-            let bodies: Vec<String> = sqlx::query_scalar("SELECT body FROM event_stream")
-                .fetch_all(&mut connection)
-                .await
-                .unwrap();
-            if bodies.iter().any(|body| body.contains(kind) && body.contains(text)) {
-                return;
-            }
-            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), told).await.expect(kind);
-}
-
-#[tokio::test]
-async fn files_are_deleted_when_their_time_is_over_and_the_folder_goes_with_the_last() {
-    let mut place = Place::new(|_| {});
-    place.applications = vec![Application {
-        record_retention_days: 1,
-        ..application()
-    }];
-    let mut recorder = place.start().await;
-    let mut recorded = Vec::new();
-    for stream in ["old", "new"] {
-        let program = recorder.begin(stream, 1, stream).await;
-        program.play(TestProgram::new().run(1.0, 1.0)).await;
-        program.end().await;
-        recorded.push(recorder.files(2).await.remove(0));
-    }
-    let (old, new) = (&recorded[0], &recorded[1]);
-    sqlx::query("UPDATE recording_files SET started_unix_us = started_unix_us - 86410000000 WHERE recording_id = $1")
-        .bind(&old.task_id)
-        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
-        .await
-        .unwrap();
-    let gone = async {
-        while place.config.directory.join(&old.task_id).exists() {
-            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(10), gone).await.unwrap();
-    assert_eq!(
-        request(&recorder, "GET", &format!("/recordings/{}", old.name)).await,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        request(&recorder, "GET", &format!("/recordings/{}", new.name)).await,
-        StatusCode::OK
-    );
-    recorder.stop().await;
-    // The search on the disk and a new process bring nothing back.
-    let mut recorder = place.start().await;
-    recorder.no_file().await;
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn the_owner_deletes_a_file_by_the_api_and_others_stay() {
-    let mut place = Place::new(|_| {});
-    place.applications = vec![application()];
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    program.play(TestProgram::new().run(1.0, 1.0)).await;
-    program.end().await;
-    let files = recorder.files(2).await;
-    let (hls, mp4) = (
-        format!("/recordings/{}", files[0].name),
-        format!("/recordings/{}", files[1].name),
-    );
-    // The announcement is answered before the row says so; a file is deleted in either state.
-    assert_eq!(request(&recorder, "DELETE", &mp4).await, StatusCode::NO_CONTENT);
-    assert_eq!(request(&recorder, "DELETE", &mp4).await, StatusCode::NOT_FOUND);
-    assert_eq!(request(&recorder, "GET", &mp4).await, StatusCode::NOT_FOUND);
-    assert!(!place.path(&files[1]).exists());
-    assert_eq!(request(&recorder, "GET", &hls).await, StatusCode::OK);
-    assert_eq!(complaints(&place.path(&files[0])), "");
-    assert_eq!(request(&recorder, "DELETE", &hls).await, StatusCode::NO_CONTENT);
-    assert!(!place.config.directory.join(&files[0].task_id).exists());
-    recorder.stop().await;
-}
-
-#[tokio::test]
-async fn a_file_that_was_finished_and_not_entered_is_entered_by_the_next_process() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    program.play(TestProgram::new().run(2.0, 1.0)).await;
-    program.end().await;
-    let files = recorder.files(2).await;
-    recorder.stop().await;
-    // As a kill between the file's name and its row leaves it.
-    sqlx::query("UPDATE recording_files SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
-        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
-        .await
-        .unwrap();
-    let mut recorder = place.start().await;
-    let again = recorder.files(2).await;
-    let names = |files: &[RecordingFile]| files.iter().map(|file| file.name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&again), names(&files));
-    recorder.stop().await;
 }

@@ -24,21 +24,8 @@ fn rules(relay_publishers: Publishers) -> Application {
     }
 }
 
-/// The next change of a program: its key, and whether it is there now.
-async fn next(programs: &mut Watch) -> (String, bool) {
-    loop {
-        if let WatchEvent::Change(change) = programs.next().await {
-            return (change.key, change.entry.is_some());
-        }
-    }
-}
-
-#[tokio::test]
-async fn rules_that_change_while_a_member_publishes_take_effect_at_once() {
-    let bus = Arc::new(InProcess::new());
-    let mut programs = bus.watch(PROGRAMS_PREFIX).await.unwrap();
-    let applications = ApplicationList::new(vec![rules(Publishers::None)]);
-    let stop = CancellationToken::new();
+/// The relay of one node, which makes streams by these rules, in a room where ann publishes her camera.
+async fn start(bus: &Arc<InProcess>, applications: &ApplicationList, stop: &CancellationToken) -> Service {
     let service = Service::start(
         ClusterNode::alone(bus.clone(), "node-1".parse().unwrap()),
         ClusterSecret::new("ours"),
@@ -60,6 +47,25 @@ async fn rules_that_change_while_a_member_publishes_take_effect_at_once() {
         kept: Vec::new(),
     };
     bus.store(&seats_key(&room()), &seats, None).await.unwrap();
+    service
+}
+
+/// The next change of a program: its key, and whether it is there now.
+async fn next(programs: &mut Watch) -> (String, bool) {
+    loop {
+        if let WatchEvent::Change(change) = programs.next().await {
+            return (change.key, change.entry.is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn rules_that_change_while_a_member_publishes_take_effect_at_once() {
+    let bus = Arc::new(InProcess::new());
+    let mut programs = bus.watch(PROGRAMS_PREFIX).await.unwrap();
+    let applications = ApplicationList::new(vec![rules(Publishers::None)]);
+    let stop = CancellationToken::new();
+    let service = start(&bus, &applications, &stop).await;
 
     applications.replace(ApplicationSet::new(vec![rules(Publishers::All)], Vec::new()));
     let program = "programs.1.1_1001_ann_main".to_owned();
@@ -75,27 +81,8 @@ async fn a_task_has_its_streams_until_it_ends_whatever_the_rules_say() {
     let bus = Arc::new(InProcess::new());
     let mut programs = bus.watch(PROGRAMS_PREFIX).await.unwrap();
     let stop = CancellationToken::new();
-    let service = Service::start(
-        ClusterNode::alone(bus.clone(), "node-1".parse().unwrap()),
-        ClusterSecret::new("ours"),
-        ApplicationList::new(vec![rules(Publishers::None)]),
-        ProgramHub::new(),
-        stop.clone(),
-    );
-    let service = service.await.unwrap();
-    let holder = Holder {
-        membership: MembershipId(1),
-        node: Incarnation::new("node-1".parse().unwrap(), 1),
-    };
-    let ann = Seat {
-        camera: Some(TrackState::On),
-        ..Seat::of("ann".parse().unwrap(), holder)
-    };
-    let seats = Seats {
-        publishers: vec![ann],
-        kept: Vec::new(),
-    };
-    bus.store(&seats_key(&room()), &seats, None).await.unwrap();
+    let applications = ApplicationList::new(vec![rules(Publishers::None)]);
+    let service = start(&bus, &applications, &stop).await;
     let task = MediaTask {
         id: "t1".parse().unwrap(),
         purpose: Purpose::Publishing,

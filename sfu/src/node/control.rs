@@ -2,9 +2,9 @@
 
 mod draining;
 mod nodes;
+mod opening;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,10 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{NodeId, RoomKey, SessionId, UserId};
 use rotunda_proto::sfu::{
-    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, events_subject,
-    member_session_subject, node_key, session_subject,
+    Client, Command, ControlError, Event, Identity, NodeInfo, Reply, Standing, events_subject, member_session_subject,
+    node_key, session_subject,
 };
 use rotunda_proto::ticket::ClusterSecret;
-use str0m::Candidate;
-use str0m::net::TcpType;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -28,13 +26,14 @@ use tracing::warn;
 use draining::Draining;
 pub use draining::Order;
 use nodes::Answered;
+use opening::{Opened, open};
 
 use super::advertise::Advertised;
 use super::load::Reading;
 use super::peers::{Far, Gateway, Peers};
 use super::placement::Placement;
 use super::worker_message::{Command as WorkerCommand, Inbox, Task, WorkerEvent, WorkerMessage};
-use crate::session::{Opening, Session};
+use crate::session::Opening;
 use crate::slab::{Index, WorkerIndex};
 use crate::worker::RoomEvent;
 
@@ -479,70 +478,6 @@ pub async fn announce(node: &ClusterNode, info: &NodeInfo) -> Result<(), BusErro
     let key = node_key(&info.node);
     node.bus().announce(&key, info, &node.incarnation()).await?;
     Ok(())
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opened {
-    Yes,
-    No,
-}
-
-/// Answers an offer away from the packets, as it takes milliseconds, and hands the session to its worker.
-async fn open(worker: Handle, opening: Opening, request: Request) -> Opened {
-    let reply = opened(worker, opening)
-        .await
-        .unwrap_or_else(|error| Reply::Refused { error });
-    let opened = match &reply {
-        Reply::Opened { .. } => Opened::Yes,
-        Reply::Done | Reply::Refused { .. } | Reply::Statistics { .. } | Reply::Met { .. } | Reply::Linked { .. } => {
-            Opened::No
-        }
-    };
-    request.answer(&reply);
-    opened
-}
-
-async fn opened(worker: Handle, opening: Opening) -> Result<Reply, ControlError> {
-    let lines = &opening.lines;
-    if lines.audio.len() > MAX_SLOTS || lines.video.len() > MAX_SLOTS {
-        let reason = format!("more than {MAX_SLOTS} receive lines of a kind");
-        return Err(ControlError::BadSdp { reason });
-    }
-    let Advertised { addresses, first } = worker.advertised.borrow().clone();
-    let told = candidates(addresses.iter().copied(), worker.port);
-    // Not told any more, but datagrams that come through a NAT count as arrived there.
-    let kept = candidates(first.into_iter().filter(|ip| !addresses.contains(ip)), worker.port);
-    let open = move || {
-        let (mut session, answer) = Session::open(Clock.now(), opening, &told)?;
-        for candidate in kept {
-            session.transport.rtc().add_local_candidate(candidate);
-        }
-        Ok::<_, ControlError>((session, answer))
-    };
-    let opened = tokio::task::spawn_blocking(open).await;
-    // A panic in there is a bug, and only this session ends.
-    let (session, answer) = opened.map_err(|_| ControlError::NodeFull)??;
-    let (reply, adopted) = oneshot::channel();
-    let task = Task::Adopt {
-        session: Box::new(session),
-        answer,
-    };
-    let sent = worker
-        .inbox
-        .send(WorkerMessage::Command(WorkerCommand { task, reply }))
-        .await;
-    sent.map_err(|_| ControlError::NodeFull)?;
-    adopted.await.map_err(|_| ControlError::NodeFull)
-}
-
-fn candidates(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<Candidate> {
-    let mut candidates = Vec::new();
-    for address in addresses.map(|ip| SocketAddr::new(ip, port)) {
-        candidates.extend(Candidate::host(address, "udp"));
-        let tcp = Candidate::builder().tcp().host(address);
-        candidates.extend(tcp.tcptype(TcpType::Passive).build());
-    }
-    candidates
 }
 
 #[cfg(test)]

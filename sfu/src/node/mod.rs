@@ -9,6 +9,7 @@ mod net;
 mod peers;
 pub mod placement;
 pub mod service;
+mod set_up;
 mod shell;
 #[cfg(feature = "simulated")]
 pub mod simulated;

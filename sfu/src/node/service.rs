@@ -9,7 +9,7 @@ use metrics::gauge;
 use rotunda_bus::{BusError, ClusterNode};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::NodeId;
-use rotunda_proto::sfu::{NodeInfo, control_subject};
+use rotunda_proto::sfu::control_subject;
 use rotunda_proto::ticket::ClusterSecret;
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
@@ -19,15 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::advertise::{self, AdvertiseError, Advertised};
-use super::control::{Control, Handle, Order, announce};
+use super::control::{Handle, Order};
 use super::load::{Load, Reading};
 use super::net::{Connections, Udp, accept, within_descriptors};
-use super::placement::{self, Placement};
+use super::set_up;
 use super::shell::{self, Parts, Shell};
 use super::worker_message::{Inbox, inbox};
 use crate::config::Config;
 use crate::slab::{Index, WorkerIndex};
-use crate::worker::{Setup, Worker};
 
 /// Events waiting for the control task.
 pub const QUEUE: usize = 1024;
@@ -89,21 +88,10 @@ impl Service {
             workers.push(start_worker(shell, port, &shutdown, &failed)?);
         }
         drop(events);
-        let info = NodeInfo {
-            node: node.name().clone(),
-            sessions: 0,
-            capacity: handles.len() as u64 * config.max_sessions as u64,
-            load_percent: 0,
-            open_workers: handles.len() as u64,
-            draining: false,
-            location: config.location.clone(),
-        };
-        announce(&node, &info).await?;
+        let count = handles.len();
+        let control = set_up::control(&config, node, secret, handles).await?;
         let first = config.port;
-        info!(workers = handles.len(), first_port = first, addresses = ?advertised.addresses, "sfu listens");
-        let sessions = Placement::new(handles.len(), config.max_sessions, config.room_sessions)
-            .with_limit(config.node_room_sessions);
-        let control = Control::new(info, node, secret, handles, sessions, config.node_fan_out);
+        info!(workers = count, first_port = first, addresses = ?advertised.addresses, "sfu listens");
         let orders = control.orders();
         let control = tokio::spawn(control.run(requests, event_queue, shutdown.clone()));
         tokio::spawn(async move {
@@ -182,27 +170,16 @@ impl NodeParts<'_> {
         let poll = mio::Poll::new().map_err(StartError::Thread)?;
         let waker = mio::Waker::new(poll.registry(), shell::MESSAGES).map_err(StartError::Thread)?;
         let (inbox, messages) = inbox(waker);
-        let clock = Clock;
-        let worker = Worker::new(Setup {
-            node: (*node).clone(),
-            index,
-            workers: config.ports().count(),
-            first_stream: rand::random(),
-            connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
-            max_sessions: placement::capacity(config.max_sessions),
-            batch_window: Duration::from_millis(config.batch_window_milliseconds),
-            started: (clock.now(), clock.unix()),
-        });
         let reading = Arc::new(Reading::default());
         let gauge = gauge!("rotunda_sfu_load_ratio", "worker" => index.position().to_string());
         let parts = Parts {
-            worker,
+            worker: set_up::worker(config, node, index),
             index,
             poll,
             udp,
             messages,
             read_interval: Duration::from_micros(config.read_interval_microseconds),
-            load: Load::new(clock.now(), config.max_load, Arc::clone(&reading), gauge),
+            load: Load::new(Clock.now(), config.max_load, Arc::clone(&reading), gauge),
         };
         let accepting = accept(
             tcp,

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use rotunda_media::mark::{self, Mark};
 use rotunda_media::video_frame::Rect;
 
+use super::Server;
+
 /// Samples per second of the audio that [`audio`] returns.
 pub const SAMPLE_RATE: usize = 48_000;
 
@@ -58,11 +60,25 @@ pub fn probe(film: &str, entry: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Reads the marks of a video with a grid of cells.
-pub fn marks(film: &Path, columns: usize, rows: usize) -> Vec<Shown> {
-    let size = probe(&film.display().to_string(), "stream=width,height");
-    let mut sides = size.lines().map(|side| side.parse::<usize>().unwrap());
-    let (width, height) = (sides.next().unwrap(), sides.next().unwrap());
+/// The codecs of a file or of a live stream, one a line; empty if it does not play.
+pub fn codecs(source: &str) -> String {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            "stream=codec_name",
+            "-of",
+            "csv=p=0",
+            source,
+        ])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The presentation time of each packet of the video, in seconds.
+pub fn times(film: &Path) -> Vec<f64> {
     let times = Command::new("ffprobe")
         .args([
             "-v",
@@ -77,10 +93,35 @@ pub fn marks(film: &Path, columns: usize, rows: usize) -> Vec<Shown> {
         .arg(film)
         .output()
         .unwrap();
-    let times: Vec<f64> = String::from_utf8_lossy(&times.stdout)
+    String::from_utf8_lossy(&times.stdout)
         .lines()
         .filter_map(|line| line.trim_end_matches(',').parse().ok())
-        .collect();
+        .collect()
+}
+
+/// The marks of each frame of a second of a live stream, cell by cell; none before its video begins.
+pub fn live_marks(server: &Server, stream: &str, columns: usize, rows: usize) -> Vec<Vec<Option<u8>>> {
+    let film = server.folder.path().join("second.mkv");
+    let taken = Command::new("ffmpeg")
+        .args(["-v", "error", "-y", "-i", &server.url(&format!("/live/{stream}.flv"))])
+        .args(["-t", "1", "-an", "-c", "copy"])
+        .arg(&film)
+        .output()
+        .unwrap();
+    // The stream begins a moment after the mix, and its video may begin after its audio.
+    if !taken.status.success() || !codecs(&film.display().to_string()).contains("h264") {
+        return Vec::new();
+    }
+    let ids = |shown: Shown| shown.marks.iter().map(|mark| mark.map(|mark| mark.id)).collect();
+    marks(&film, columns, rows).into_iter().map(ids).collect()
+}
+
+/// Reads the marks of a video with a grid of cells.
+pub fn marks(film: &Path, columns: usize, rows: usize) -> Vec<Shown> {
+    let size = probe(&film.display().to_string(), "stream=width,height");
+    let mut sides = size.lines().map(|side| side.parse::<usize>().unwrap());
+    let (width, height) = (sides.next().unwrap(), sides.next().unwrap());
+    let times = times(film);
     let gray = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(film)

@@ -186,6 +186,33 @@ impl Server {
         serde_json::from_str(&list).unwrap()
     }
 
+    /// The file of a recording that is ready. `text`: in its name. None: there is none yet.
+    pub fn finished(&self, text: &str, ending: &str) -> Option<PathBuf> {
+        let files = self.recordings();
+        let is_it = |file: &&serde_json::Value| {
+            let name = file["name"].as_str().unwrap_or_default();
+            file["state"] == "ready" && name.contains(text) && name.ends_with(ending)
+        };
+        let file = files.iter().find(is_it)?;
+        Some(self.folder.path().join("recordings").join(file["name"].as_str()?))
+    }
+
+    /// Records a mix of room 1001: the stream `s1`, the record id `film`. Waits until the room is open and the mix has begun.
+    pub fn record_mix(&self) {
+        let start = [
+            "mix",
+            "start",
+            "1001",
+            "--stream-id",
+            "s1",
+            "--record-id",
+            "film",
+            "--size",
+            "320x180",
+        ];
+        eventually("the mix starts", 30, || self.run(&start).status.success().then_some(()));
+    }
+
     /// A value of the generated application.
     pub fn secret(&self, name: &str) -> String {
         let keys = std::fs::read_to_string(self.folder.path().join(SECRETS)).unwrap();
@@ -285,8 +312,6 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
         ("ROTUNDA__SFU__PORT", media.to_string()),
         // Any free one: nodes find each other by the bus.
         ("ROTUNDA__PROGRAMS__PORT", "0".to_owned()),
-        // Receivers of callbacks and pushes are on this machine.
-        ("ROTUNDA__SERVER__OUTBOUND_NETWORKS", "[\"127.0.0.0/8\"]".to_owned()),
         // Rooms are on both workers, so that every test also covers the relay between workers.
         ("ROTUNDA__SFU__WORKERS", "2".to_owned()),
         ("ROTUNDA__SFU__ROOM_SESSIONS", "1".to_owned()),

@@ -8,6 +8,7 @@ use str0m::change::SdpOffer;
 use str0m::{Candidate, Rtc};
 use tokio::sync::mpsc;
 
+use super::facts::told;
 use super::*;
 
 /// Answers each request. Sessions are opened, but no media ever comes.

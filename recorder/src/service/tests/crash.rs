@@ -74,3 +74,60 @@ fn recordings_come_back_when_the_database_is_lost() {
         recorder.stop().await;
     });
 }
+
+#[tokio::test]
+async fn a_rebuild_from_the_disk_alone_gives_the_same_files_under_the_same_ids() {
+    let mut place = Place::new(|config| config.formats = vec![rotunda_proto::config::RecordFormat::Mp4]);
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(2.0, 1.0)).await;
+    program.end().await;
+    let before = recorder.file().await;
+    recorder.stop().await;
+
+    place.database = "another";
+    let store = Store::open(&place.database()).await.unwrap();
+    let rebuilt = crate::rebuild::older_than(Duration::ZERO, &place.config, store.clone())
+        .await
+        .unwrap();
+    assert_eq!((rebuilt.recordings, rebuilt.files, rebuilt.known), (1, 1, 0));
+    let again = crate::rebuild::older_than(Duration::ZERO, &place.config, store)
+        .await
+        .unwrap();
+    assert_eq!((again.recordings, again.known), (0, 1));
+
+    let mut recorder = place.start().await;
+    let after = recorder.file().await;
+    let facts = |file: &RecordingFile| {
+        (
+            file.file_id.clone(),
+            file.task_id.clone(),
+            file.name.clone(),
+            file.size_bytes,
+        )
+    };
+    assert_eq!(facts(&after), facts(&before));
+    check(&place, &after, 2.0);
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_was_finished_and_not_entered_is_entered_by_the_next_process() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(2.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(2).await;
+    recorder.stop().await;
+    // As a kill between the file's name and its row leaves it.
+    sqlx::query("UPDATE recording_files SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
+        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
+        .await
+        .unwrap();
+    let mut recorder = place.start().await;
+    let again = recorder.files(2).await;
+    let names = |files: &[RecordingFile]| files.iter().map(|file| file.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&again), names(&files));
+    recorder.stop().await;
+}

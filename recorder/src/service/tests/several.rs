@@ -22,14 +22,7 @@ async fn one_of_two_recorders_has_a_program_and_the_other_one_goes_on_when_it_en
     let is_first = String::from_utf8_lossy(&claim.value).contains("one.");
     let (ended, mut second) = if is_first { (first, second) } else { (second, first) };
     ended.stop().await;
-    let taken = async {
-        while program.writer.readers() != 1 {
-            Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), taken)
-        .await
-        .expect("the other one takes it");
+    program.wait_for_reader().await;
     program.play(source.run(3.0, 1.0)).await;
     program.end().await;
     // A file that the other one has told of may be told of again.

@@ -172,19 +172,11 @@ async fn a_recording_refused_by_a_full_disk_begins_when_there_is_space() {
     };
     disk.fill(1 << 20);
     let mut recorder = place.start().await;
-    // Nobody reads the program yet.
-    let begin = recorder.begin("s", 1, "film");
-    let program = begin.await;
-    wait_for_fact(&place, "recording_refused", "\"disk\"").await;
+    let program = recorder.begin_refused(&place, "s", "\"disk\"").await;
     let mut source = TestProgram::new();
     program.play(source.run(2.0, 1.0)).await;
     disk.empty();
-    let begun = async {
-        while program.writer.readers() == 0 {
-            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), begun).await.unwrap();
+    program.wait_for_reader().await;
     program.play(source.run(3.0, 1.0)).await;
     program.end().await;
     for file in recorder.files(2).await {
@@ -224,18 +216,12 @@ async fn a_full_quota_refuses_recordings_until_a_file_is_deleted() {
     place.applications = limited(WhenFull::Refuse);
     let mut recorder = place.start().await;
     let first = record(&place, &mut recorder, "one", 6).await;
-    let program = recorder.begin("two", 1, "two").await;
-    wait_for_fact(&place, "recording_refused", "\"quota\"").await;
+    let program = recorder.begin_refused(&place, "two", "\"quota\"").await;
     let mut source = TestProgram::new();
     program.play(source.run(1.0, 1.0)).await;
     let path = format!("/recordings/{}", first.name);
     assert_eq!(request(&recorder, "DELETE", &path).await, StatusCode::NO_CONTENT);
-    let begun = async {
-        while program.writer.readers() == 0 {
-            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), begun).await.unwrap();
+    program.wait_for_reader().await;
     program.play(source.run(1.0, 1.0)).await;
     program.end().await;
     assert!(recorder.file().await.name.contains("/two_"));
@@ -263,4 +249,16 @@ async fn a_full_quota_removes_the_oldest_announced_files() {
         assert!(place.path(file).exists(), "{}", file.name);
     }
     recorder.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_begins_no_recording() {
+    let place = Place::new(|config| config.free_space_floor_mb = 1 << 40);
+    let mut recorder = place.start().await;
+    let program = recorder.begin_refused(&place, "s", "\"disk\"").await;
+    program.play(TestProgram::new().run(1.0, 1.0)).await;
+    program.end().await;
+    recorder.no_file().await;
+    recorder.stop().await;
+    assert_eq!(place.files(), Vec::<PathBuf>::new());
 }

@@ -39,10 +39,15 @@ async fn steps(place: &Place) -> Vec<RecordingStep> {
 
 /// The steps, as soon as there are so many.
 async fn so_many(place: &Place, count: usize) -> Vec<RecordingStep> {
+    steps_when(place, |steps| steps.len() >= count).await
+}
+
+/// The steps, as soon as they are as expected.
+async fn steps_when(place: &Place, is_so: impl Fn(&[RecordingStep]) -> bool) -> Vec<RecordingStep> {
     let there = async {
         loop {
             let steps = steps(place).await;
-            if steps.len() >= count {
+            if is_so(&steps) {
                 return steps;
             }
             Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
@@ -67,14 +72,7 @@ async fn a_task_is_told_as_begun_once_and_as_moved_when_another_recorder_goes_on
     assert_eq!((&one.user, one.has_audio), (&None, true));
     let second = place.start_as("two", bus.clone(), hub.clone(), QUICK).await;
     first.stop().await;
-    let taken = async {
-        while program.writer.readers() != 1 {
-            Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), taken)
-        .await
-        .expect("the other one takes it");
+    program.wait_for_reader().await;
     program.play(source.run(3.0, 1.0)).await;
     let told = so_many(&place, 4).await;
     let [_, _, RecordingStep::Moved, RecordingStep::FirstSegment(other)] = &told[..] else {
@@ -97,6 +95,8 @@ async fn a_storage_that_is_away_and_comes_back_is_told_once() {
         program.play(TestProgram::new().run(2.0, 1.0)).await;
         program.end().await;
     }
+    steps_when(&place, |steps| steps.contains(&RecordingStep::UploadFailed)).await;
+    // The second one fails, too.
     recorder.no_file().await;
     s3.set(Mood::Well);
     let _stored = recorder.files(4).await;

@@ -16,24 +16,23 @@ use rotunda_bus::ClusterNode;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{NodeId, UserId};
 use rotunda_proto::location::Location;
-use rotunda_proto::sfu::{NodeInfo, control_subject};
+use rotunda_proto::sfu::control_subject;
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::net::Protocol;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::advertise::Advertised;
-use super::control::{Control, Handle, announce};
+use super::control::Handle;
 use super::driver::Driver;
 use super::load::Reading;
-use super::placement::{self, Placement};
 use super::service::{QUEUE, StartError};
+use super::set_up;
 use super::tree::{self, Place};
 use super::worker_message::{Inbox, WorkerMessage, WorkerMessages, inbox};
 use crate::config::Config;
 use crate::slab::{Index, WorkerIndex};
 use crate::worker::demux::Arrival;
-use crate::worker::{Setup, Worker};
 use light::LightSessions;
 pub use network::{Datagram, Delays, Endpoint, Network};
 
@@ -86,7 +85,7 @@ impl Node {
             let index = WorkerIndex::at(index);
             let shell = Shell {
                 driver: Driver::new(
-                    worker(config, node.name(), index),
+                    set_up::worker(config, node.name(), index),
                     messages,
                     inboxes.clone(),
                     index,
@@ -97,19 +96,7 @@ impl Node {
             };
             tasks.spawn(shell.run());
         }
-        let info = NodeInfo {
-            node: node.name().clone(),
-            sessions: 0,
-            capacity: handles.len() as u64 * config.max_sessions as u64,
-            load_percent: 0,
-            open_workers: handles.len() as u64,
-            draining: false,
-            location: config.location.clone(),
-        };
-        announce(&node, &info).await?;
-        let placement = Placement::new(handles.len(), config.max_sessions, config.room_sessions)
-            .with_limit(config.node_room_sessions);
-        let control = Control::new(info, node, secret, handles, placement, config.node_fan_out);
+        let control = set_up::control(config, node, secret, handles).await?;
         tasks.spawn(control.run(requests, event_queue, Default::default()));
         Ok(Self { _tasks: tasks })
     }
@@ -119,19 +106,6 @@ impl Node {
 fn message_queue() -> std::io::Result<(Inbox, WorkerMessages)> {
     let poll = mio::Poll::new()?;
     Ok(inbox(mio::Waker::new(poll.registry(), super::shell::MESSAGES)?))
-}
-
-fn worker(config: &Config, node: &NodeId, index: WorkerIndex) -> Worker {
-    Worker::new(Setup {
-        node: node.clone(),
-        index,
-        workers: config.ports().count(),
-        first_stream: rand::random(),
-        connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
-        max_sessions: placement::capacity(config.max_sessions),
-        batch_window: Duration::from_millis(config.batch_window_milliseconds),
-        started: (Clock.now(), Clock.unix()),
-    })
 }
 
 /// The parent of each node in an origin's fan-out tree, where all nodes are at one place and see each other.
