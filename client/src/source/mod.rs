@@ -30,6 +30,9 @@ const LEAST_KBPS: u32 = 150;
 const AUDIO_KBPS: u32 = 48;
 /// Seconds between keyframes without requests.
 const GOP_SECONDS: u32 = 10;
+/// Samples a second of a clip's audio.
+const SPEECH_RATE: usize = 48_000;
+const FRAMES_A_SECOND: usize = 50;
 /// 20 ms.
 const AUDIO_FRAME: Duration = Duration::from_millis(20);
 
@@ -47,7 +50,8 @@ pub struct SourceConfig {
     pub size: (u16, u16),
     /// MP4 with H.264 and AAC; None: generated content.
     pub clip: Option<PathBuf>,
-    /// Whether the clip's frames are sent as they are in the file, at this frame rate: without a name, a mark, and keyframes on request.
+    /// Whether the clip's frames are sent as they are in the file, at this frame rate: without a name, a mark, and keyframes on request. Its
+    /// audio is coded once, in the first round.
     pub as_coded: bool,
     pub audio: AudioContent,
 }
@@ -163,10 +167,18 @@ struct Generator {
     voice: Option<Voice>,
     video: Video,
     opus: OpusEncoder,
+    /// Audio that is sent again, with its loudness.
+    coded: Option<Round>,
     codec: VideoCodec,
     fps: u64,
     video_frames: u64,
     audio_frames: u64,
+}
+
+/// Audio frames that are sent again and again.
+struct Round {
+    length: usize,
+    frames: Vec<(Bytes, i8)>,
 }
 
 /// Where the video comes from.
@@ -218,12 +230,32 @@ impl Video {
     }
 }
 
+impl Round {
+    /// The frame with this number; None: it has not been coded yet.
+    fn frame(&self, number: u64) -> Option<(Bytes, i8)> {
+        (self.frames.len() == self.length).then(|| self.frames[number as usize % self.length].clone())
+    }
+
+    fn keep(&mut self, data: &Bytes, level: i8) {
+        if self.frames.len() < self.length {
+            self.frames.push((data.clone(), level));
+        }
+    }
+}
+
 impl Generator {
     fn new(config: &SourceConfig) -> Result<Self, SourceError> {
         let fps = config.fps.clamp(1, 60);
         let clip = config.clip.as_deref().map(Clip::read).transpose()?;
         let speech = clip.as_ref().map(Clip::speech).transpose()?.unwrap_or_default();
+        // Whole seconds, as each has its beep.
+        let seconds = speech.len().div_ceil(SPEECH_RATE).max(1);
+        let coded = config.as_coded.then(|| Round {
+            length: seconds * FRAMES_A_SECOND,
+            frames: Vec::new(),
+        });
         Ok(Self {
+            coded,
             voice: (config.audio != AudioContent::None).then(|| Voice::new(config.mark, config.audio, speech)),
             video: Video::new(config, clip)?,
             opus: OpusEncoder::new(1, AUDIO_KBPS)?,
@@ -248,8 +280,17 @@ impl Generator {
         if let Some(voice) = self.voice.as_mut().filter(|_| !video) {
             let (number, captured) = (self.audio_frames, audio_captured);
             self.audio_frames += 1;
-            let (pcm, level) = voice.speak(number);
-            let data = self.opus.encode(&pcm)?;
+            let again = self.coded.as_ref().and_then(|round| round.frame(number));
+            let (data, level) = match again {
+                Some(frame) => frame,
+                None => {
+                    let (pcm, level) = voice.speak(number);
+                    (self.opus.encode(&pcm)?, level)
+                }
+            };
+            if let Some(round) = &mut self.coded {
+                round.keep(&data, level);
+            }
             let ticks = number * 960;
             let level_dbov = Some(level);
             Ok(Encoded {
@@ -306,6 +347,20 @@ mod tests {
             as_coded: false,
             audio: AudioContent::Beeps,
         }
+    }
+
+    #[test]
+    fn audio_that_is_sent_as_coded_repeats_after_a_whole_number_of_seconds() {
+        let mut round = Round {
+            length: FRAMES_A_SECOND,
+            frames: Vec::new(),
+        };
+        for number in 0..60_u8 {
+            assert!(round.frame(number.into()).is_none() || number >= 50);
+            round.keep(&Bytes::from(vec![number]), -20);
+        }
+        assert_eq!(round.frame(50), Some((Bytes::from(vec![0]), -20)));
+        assert_eq!(round.frame(149), Some((Bytes::from(vec![49]), -20)));
     }
 
     #[test]
