@@ -56,7 +56,7 @@ impl Worker {
         loop {
             tick = Clock.now().max(tick + TICK);
             Clock.block_until(tick);
-            // What comes meanwhile has its turn with the next tick.
+            // Samples that arrive during this loop are handled at the next tick.
             for _ in 0..SAMPLES {
                 let Ok(sample) = self.samples.try_recv() else { break };
                 self.handle_sample(&mut clock, &sample);

@@ -44,7 +44,7 @@ pub struct AudioLine {
     packet: Vec<f32>,
 }
 
-/// What the AAC frames have.
+/// The channels of the AAC frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Channels {
     /// Until a packet in stereo comes.
