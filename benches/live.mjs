@@ -150,7 +150,11 @@ async function measure(pid, play) {
   };
 }
 
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const median = (numbers) => {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
+};
 
 const folder = mkdtempSync(join(tmpdir(), 'rotunda-bench-'));
 const rtmpPort = 20000 + (process.pid % 10000);

@@ -21,7 +21,7 @@ use crate::timeline::{Step, Timeline};
 
 /// Frames of this time go out in one write; it is the most that a frame waits for others. With half of it a player cost a third more than
 /// one of nginx's RTMP module (`benches/live.mjs`).
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(120);
 /// Bytes after which a write is made, although more frames wait.
 const MOST_GATHERED: usize = 64 * 1024;
 /// Frames of at most this many bytes are copied: another piece of a write costs more than their copy.

@@ -102,12 +102,20 @@ impl History {
         self.newest
     }
 
+    /// Whether it has a packet that arrived no later than `moment`.
+    pub fn reaches(&self, moment: Instant) -> bool {
+        self.known().next().is_some_and(|packet| packet.arrived <= moment)
+    }
+
     /// The packets that arrived since `moment`, in the order of their sequence numbers.
     pub fn since(&self, moment: Instant) -> impl Iterator<Item = &Arc<Packet>> {
+        self.known().skip_while(move |packet| packet.arrived < moment)
+    }
+
+    fn known(&self) -> impl Iterator<Item = &Arc<Packet>> {
         let last = self.newest.unwrap_or_default().get();
         let oldest = (last + 1).saturating_sub(self.ring.len() as u64);
-        let known = (oldest..=last).filter_map(|seq| self.get(SeqNo::new(seq)));
-        known.skip_while(move |packet| packet.arrived < moment)
+        (oldest..=last).filter_map(|seq| self.get(SeqNo::new(seq)))
     }
 
     /// The newest group of pictures, when it is complete so far, and small or young enough for a new viewer.

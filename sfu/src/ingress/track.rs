@@ -15,6 +15,8 @@ pub const MOST_OLDER: usize = 3;
 
 /// A replica that nobody watches any more gets packets for so long: viewers look away for a moment.
 const RELEASE: Duration = Duration::from_secs(2);
+/// Missing packets come within so long after they were asked for, or not at all.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A slot of a session that shows a track, or is to show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,8 @@ pub struct Track {
     /// have forgotten it.
     told_taken: Option<bool>,
     unwatched_since: Option<Instant>,
+    /// Of a replica: packets since when its publisher's worker was asked for as missing, and when.
+    asked_missing: Option<(Instant, Instant)>,
     /// Of a replica that has come to another worker: streams that the worker has not told of.
     unconfirmed: Vec<StreamId>,
 }
@@ -106,6 +110,7 @@ impl Track {
             told_watched: Vec::new(),
             told_taken: Some(false),
             unwatched_since: None,
+            asked_missing: None,
             unconfirmed: Vec::new(),
         }
     }
@@ -265,6 +270,17 @@ impl Track {
         self.told_watched.clear();
     }
 
+    /// Of a replica: its publisher's worker is asked for the packets of so long.
+    pub fn ask_missing(&mut self, now: Instant, missed: Duration) {
+        self.asked_missing = now.checked_sub(missed).map(|since| (since, now));
+    }
+
+    /// Of a replica: the packets of so long may still be on their way from a worker that was asked for them.
+    pub fn still_missing(&self, now: Instant) -> Option<Duration> {
+        let (since, asked_at) = self.asked_missing?;
+        (now.saturating_duration_since(asked_at) < ANSWER).then(|| now.saturating_duration_since(since))
+    }
+
     /// All layers that the viewers of a replica watch.
     pub fn set_watched_elsewhere(&mut self, worker: WorkerIndex, layers: Vec<Watched>) {
         self.watched_elsewhere.retain(|(other, _)| *other != worker);
@@ -301,5 +317,26 @@ impl Track {
             self.told_watched = layers.to_vec();
         }
         is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worker that was asked may be left before it answers.
+    #[test]
+    fn packets_that_were_asked_for_count_as_missing_until_the_answer_is_overdue() {
+        let ms = Duration::from_millis;
+        let now = rotunda_proto::clock::Clock.now() + ms(10_000);
+        let room = RoomKey {
+            app: 1_400_000_000.try_into().unwrap(),
+            room: "room".parse().unwrap(),
+        };
+        let mut track = Track::new(Publisher::Here(SessionIndex::at(0)), room, TrackSource::Camera);
+        assert_eq!(track.still_missing(now), None);
+        track.ask_missing(now, ms(700));
+        assert_eq!(track.still_missing(now + ms(40)), Some(ms(740)));
+        assert_eq!(track.still_missing(now + ANSWER), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rotunda_proto::ids::{NodeId, RoomKey, UserId};
 
-use super::tree::Way;
+use super::tree::{Way, missed_before};
 use super::{Published, RelayMessage};
 use crate::ingress::packet::{Packet, StreamId};
 use crate::ingress::stream::Stream;
@@ -208,16 +208,24 @@ impl Worker {
             Publisher::Here(_) => true,
             Publisher::Elsewhere(replica) => replica.worker.position() < workers || state.is_taken(),
         };
-        if begins && comes && self.is_far(from) {
-            for stream in streams {
+        let begins = begins && self.is_far(from);
+        let missed = missed.filter(|_| is_taken);
+        for stream in streams.into_iter().filter(|_| comes) {
+            if begins {
                 self.tell_demand(stream, from);
-                match missed {
-                    Some(missed) => self.relay_missed(now, stream, missed, from),
-                    None => self.relay_frames(now, stream, &[from]),
-                }
+            }
+            match missed {
+                Some(missed) => self.relay_missed(now, stream, missed, from),
+                None if begins => self.relay_frames(now, stream, &[from]),
+                None => {}
             }
         }
-        self.tell_taken(now, track, missed);
+        let missed = missed.map(missed_before);
+        if !self.tell_taken(now, track, missed)
+            && let Some(missed) = missed
+        {
+            self.take_missed(now, track, missed);
+        }
     }
 
     /// Of a replica: tells its publisher's worker whether anybody watches it. One that nobody watches any more is taken for a moment
@@ -226,21 +234,16 @@ impl Worker {
         self.tell_taken(now, track, None);
     }
 
-    /// `missed`: as in [`RelayMessage::Take`].
-    pub(super) fn tell_taken(&mut self, now: Instant, track: TrackIndex, missed: Option<Duration>) {
+    /// `missed`: as in [`RelayMessage::Take`]. Answers whether there was anything to tell.
+    pub(super) fn tell_taken(&mut self, now: Instant, track: TrackIndex, missed: Option<Duration>) -> bool {
         let Some(state) = self.tracks.get_mut(track) else {
-            return;
+            return false;
         };
-        if let Some(is_taken) = state.poll_taken(now)
-            && let Publisher::Elsewhere(replica) = state.publisher()
-        {
-            let take = RelayMessage::Take {
-                track: replica.track,
-                is_taken,
-                missed,
-            };
-            self.relay.push(replica.worker, take);
+        let changed = state.poll_taken(now);
+        if let Some(is_taken) = changed {
+            self.push_take(now, track, is_taken, missed);
         }
+        changed.is_some()
     }
 
     fn handle_member(&mut self, now: Instant, key: &RoomKey, introduced: &Introduction<'_>, published: &[Published]) {

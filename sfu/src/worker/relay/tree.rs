@@ -11,16 +11,16 @@ use super::incoming::Introduction;
 use super::pulls::Origins;
 use super::{Published, RelayMessage};
 use crate::ingress::packet::StreamId;
-use crate::ingress::stream::Barred;
+use crate::ingress::stream::{Barred, Stream};
 use crate::ingress::stream_layers::BarredLayers;
-use crate::ingress::track::Watched;
+use crate::ingress::track::{Publisher, Watched};
 use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
 use crate::worker::Worker;
 use crate::worker::rooms::{Location, Room};
 
 /// Packets of so long are sent to a node that has another parent than before, at most.
 const MOST_MISSED: Duration = Duration::from_secs(2);
-/// Added to the time since the last packet: what was on its way then is missing, too.
+/// Added to the time since the last packet, at each node on the way: what was on its way then is missing, too.
 const ON_WAY: Duration = Duration::from_millis(200);
 
 /// The other workers that a room is on.
@@ -57,6 +57,11 @@ impl Location {
             } => Way::Node(origin, *worker),
         }
     }
+}
+
+/// What is missing at a node's parent, where so much is missing at the node.
+pub(super) fn missed_before(missed: Duration) -> Duration {
+    (missed + ON_WAY).min(MOST_MISSED)
 }
 
 impl Worker {
@@ -188,8 +193,8 @@ impl Worker {
         self.set_replica_neighbours(key);
     }
 
-    /// A member's replicas come from another worker from now on. Their histories and their viewers stay. Answers the time since the last
-    /// packet, whose packets are missing; None: the member publishes something else there.
+    /// A member's replicas come from another worker from now on. Their histories and their viewers stay. Answers the
+    /// time whose packets are missing; None: the member publishes something else there.
     pub(super) fn move_replicas(
         &mut self,
         now: Instant,
@@ -207,7 +212,7 @@ impl Worker {
         let moves = tracks.iter().map(|(source, here)| Some((*here, there(*source)?.track)));
         let moves: Vec<(TrackIndex, TrackIndex)> = moves.collect::<Option<_>>().filter(|_| is_same)?;
         room.set_worker(user, from);
-        let mut last = None;
+        let (mut last, mut still_missing) = (None, None);
         for (here, there) in moves {
             self.tracks.move_replica(here, from, there);
             // What the links of before did not carry.
@@ -221,13 +226,14 @@ impl Worker {
                 self.set_layers_barred(now, id, |barred| *barred = BarredLayers::default());
             }
             let track = self.tracks.get(here);
+            still_missing = still_missing.max(track.and_then(|track| track.still_missing(now)));
             let streams = track.into_iter().flat_map(|track| self.tracks.streams_of(track));
             last = last.max(streams.map(|(_, stream)| stream.last_packet()).max());
         }
         self.set_replica_neighbours(key);
         counter!("rotunda_sfu_tree_moves_total").increment(1);
         let silent = last.map(|last| now.saturating_duration_since(last));
-        Some((silent.unwrap_or_default() + ON_WAY).min(MOST_MISSED))
+        Some(missed_before(silent.max(still_missing).unwrap_or_default()))
     }
 
     /// Gives a worker the packets of a stream that it has missed.
@@ -248,6 +254,36 @@ impl Worker {
             let packet = Arc::clone(packet);
             self.relay.push(to, RelayMessage::Packet { stream: id, packet });
         }
+    }
+
+    /// Of a replica whose packets come: asks its publisher's worker for those of so long, if the histories here begin later. A node may have been
+    /// moved to this one when the track had just begun to come here.
+    pub(super) fn take_missed(&mut self, now: Instant, track: TrackIndex, missed: Duration) {
+        let Some(state) = self.tracks.get(track) else { return };
+        let since = now.checked_sub(missed);
+        let is_known = |(_, stream): (_, &Stream)| since.is_some_and(|since| stream.history().reaches(since));
+        if !self.tracks.streams_of(state).all(is_known) {
+            self.push_take(now, track, true, Some(missed));
+        }
+    }
+
+    /// Of a replica: `missed` as in [`RelayMessage::Take`].
+    pub(super) fn push_take(&mut self, now: Instant, track: TrackIndex, is_taken: bool, missed: Option<Duration>) {
+        let Some(state) = self.tracks.get_mut(track) else {
+            return;
+        };
+        if let Some(missed) = missed {
+            state.ask_missing(now, missed);
+        }
+        let Publisher::Elsewhere(replica) = state.publisher() else {
+            return;
+        };
+        let take = RelayMessage::Take {
+            track: replica.track,
+            is_taken,
+            missed,
+        };
+        self.relay.push(replica.worker, take);
     }
 
     /// Now and then: parents that have not introduced anybody in time.

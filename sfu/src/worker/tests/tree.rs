@@ -157,6 +157,41 @@ fn the_death_of_an_inner_node_interrupts_its_leaves_for_less_than_a_second_and_l
     }
 }
 
+/// The next parent of a leaf has the track only since its own viewer came, a moment before.
+#[test]
+fn a_node_whose_new_parent_has_just_begun_to_receive_loses_no_video() {
+    let mut tried = 0;
+    for (seed, offset) in (130..145).zip((420..).step_by(15)) {
+        let mut room = on_nodes(seed, 7, 2, Link::default());
+        let origin = (seed % 7) as usize;
+        let Branch { inner, leaf } = branch(&room, origin);
+        room.publish(origin);
+        room.watch(leaf, &[origin]);
+        room.run(ms(4000));
+        room.kill_node(inner);
+        room.vanish(inner);
+        let next = room.parents(origin)[leaf].expect("the leaf has a parent");
+        if next == origin {
+            continue;
+        }
+        tried += 1;
+        room.run(ms(offset));
+        room.watch(next, &[origin]);
+        room.run(ms(2000));
+        for viewer in [leaf, next] {
+            let got = room.peers[viewer].video(0);
+            assert!(got.last().unwrap().at + ms(100) > room.now, "{seed}: {viewer}");
+            assert_eq!(missing(got), 0, "{seed}: {viewer} after {offset} ms");
+        }
+        let gap = longest_gap(room.peers[leaf].video(0));
+        assert!(gap < ms(800), "{seed}: {gap:?} after {offset} ms");
+    }
+    assert!(
+        tried >= 5,
+        "{tried} leaves have another inner node as their next parent"
+    );
+}
+
 #[test]
 fn a_node_that_comes_or_leaves_changes_the_tree_without_a_gap() {
     let mut room = Simulation::with_tree(96, 8, 2, Link::default());
