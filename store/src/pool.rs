@@ -239,10 +239,84 @@ fn passes(error: &sqlx::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::Write;
+    use std::path::PathBuf;
+    use std::process::Command;
+
     use rotunda_proto::clock::Clock;
 
     use super::*;
     use crate::NewEvent;
+
+    /// A small disk of its own in a folder.
+    struct SmallDisk(tempfile::TempDir);
+
+    impl SmallDisk {
+        /// None, which is said loudly, where this process may not mount one.
+        fn mount() -> Option<Self> {
+            let folder = tempfile::tempdir().unwrap();
+            let mounted = Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+                .arg(folder.path())
+                .output();
+            if mounted.is_ok_and(|output| output.status.success()) {
+                return Some(Self(folder));
+            }
+            eprintln!("SKIPPED: this process may not mount a small disk (root and CAP_SYS_ADMIN are needed)");
+            None
+        }
+
+        fn ballast(&self) -> PathBuf {
+            self.0.path().join("ballast")
+        }
+
+        /// To the last byte.
+        fn fill(&self) {
+            let mut ballast = File::create(self.ballast()).unwrap();
+            while ballast.write_all(&[0; 1024]).is_ok() {}
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            let _unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        }
+    }
+
+    fn event(number: u32) -> NewEvent {
+        NewEvent {
+            id: format!("event-{number}"),
+            body: "x".repeat(20_000),
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_the_database_takes_everything_again() {
+        let Some(disk) = SmallDisk::mount() else { return };
+        let url = format!("sqlite://{}", disk.0.path().join("rotunda.db").display());
+        let (store, other) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
+        disk.fill();
+        let mut taken = Vec::new();
+        for number in 0..4 * CONNECTIONS {
+            let events = [event(2 * number), event(2 * number + 1)];
+            match store.append_events(&events, Clock.unix()).await {
+                Ok(_) => taken.extend(events.map(|event| event.id)),
+                Err(StoreError::Sql(error)) => assert!(error.to_string().contains("full"), "{error}"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(taken.len() < 4 * CONNECTIONS as usize, "the disk was full");
+        std::fs::remove_file(disk.ballast()).unwrap();
+        for (number, store) in (1000..).zip([&other, &store, &other]) {
+            store.append_events(&[event(number)], Clock.unix()).await.unwrap();
+            taken.push(event(number).id);
+        }
+        let there: Vec<String> = on_pool!(other, pool => {
+            sqlx::query_scalar("SELECT id FROM event_stream ORDER BY rowid").fetch_all(pool).await.unwrap()
+        });
+        assert_eq!(there, taken);
+    }
 
     const INSERT: &str = "INSERT OR ROLLBACK INTO event_stream (id, body, appended_unix_ms) VALUES ($1, 'x', 0)";
 
