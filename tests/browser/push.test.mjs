@@ -11,7 +11,7 @@ import tickets from 'tls-sig-api-v2';
 import { cannotRun, eventually, freePort, startBrowser, startServer, until } from './support.mjs';
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
-const [PERMITTED, REFUSED] = [1400000001, 1400000002];
+const [PERMITTED, REFUSED, LENT] = [1400000001, 1400000002, 1400000003];
 
 function noFfmpeg() {
   if (!spawnSync('ffmpeg', ['-version']).error) return undefined;
@@ -65,14 +65,16 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
   let server;
   let ann;
   let cat;
+  /** An application whose settings change. The server knows it 2 seconds later. */
+  let lent;
 
-  async function enter(user, sdkAppId) {
+  async function enter(user, sdkAppId, secret = 'key') {
     const browser = await startBrowser();
     browsers.push(browser);
     const page = await browser.newPage();
     page.on('pageerror', (error) => console.error(`${user}:`, error));
     await page.addInitScript(`${tools}\nmarkedDevices(11, 700, 640, 360);`);
-    const userSig = new tickets.Api(sdkAppId, 'key').genUserSig(user, 3600);
+    const userSig = new tickets.Api(sdkAppId, secret).genUserSig(user, 3600);
     const query = new URLSearchParams({ sdkAppId, userSig, room: 1001, user, codec: 'h264', auto: 1, audioProcessing: 'off' });
     await page.goto(`${server.url}/?${query}`);
     await until(page, `${user} sends a camera`, () => window.rotunda?.room.isPublishing('camera') && window.rotunda.peerConnection()?.connectionState === 'connected', undefined, 60);
@@ -91,6 +93,7 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
     const application = (id, more) => `[[applications]]\nsdk_app_id = ${id}\nsecret_key = "key"\nsecret_id = "id${id}"\napi_secret = "secret"\n${more}`;
     writeFileSync(config, `[server]\noutbound_networks = ["127.0.0.0/8"]\n${application(PERMITTED, 'members_may_push = true\n')}${application(REFUSED, '')}`);
     server = await startServer({ ROTUNDA_CONFIG: config });
+    lent = JSON.parse(await server.run('apps', 'create', String(LENT), '--json', '--members-may-push'));
     ann = await enter('ann', PERMITTED);
   });
 
@@ -158,6 +161,19 @@ describe('a push by a member', { skip: cannotRun() ?? noFfmpeg() }, () => {
     const failed = await until(ann, 'nobody listens', () => window.states.find(({ state, error }) => state === 'connecting' && error?.kind === 'connection'), undefined, 90);
     assert.equal(failed.source, 'camera');
     await ann.evaluate(() => window.rotunda.room.leave());
+    await eventually('the stream is off the air', async () => /^rotunda_relay_streams 0$/m.test(await (await fetch(`${server.url}/metrics`)).text()), 60);
+  });
+
+  test('ends when the operator withdraws the permission, and the member is told what to do', async () => {
+    const dan = await enter('dan', LENT, lent.secret_key);
+    const url = `rtmp://127.0.0.1:${await freePort()}/live/key`;
+    assert.equal(await start(dan, url), 'begun');
+    await until(dan, 'it is tried', () => window.states.some(({ state }) => state === 'connecting'), undefined, 60);
+    await server.run('apps', 'set', String(LENT), '--members-may-push=false');
+    const last = await until(dan, 'the end is told', () => window.states.find(({ state }) => state === 'ended'), undefined, 60);
+    assert.deepEqual([last.source, last.error?.kind], ['camera', 'not_permitted']);
+    assert.match(last.error.message, /MembersMayPush/);
+    assert.match(await start(dan, url), /^push_refused: .*MembersMayPush/);
     await eventually('the stream is off the air', async () => /^rotunda_relay_streams 0$/m.test(await (await fetch(`${server.url}/metrics`)).text()), 60);
   });
 
