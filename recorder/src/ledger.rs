@@ -140,10 +140,6 @@ impl Ledger {
         self.store.files_ended_before(app, ended, EXPIRED_AT_ONCE).await
     }
 
-    pub async fn knows(&self, recording_id: &str) -> Result<bool, StoreError> {
-        self.store.knows_recording(recording_id).await
-    }
-
     /// This process still works on its files.
     pub async fn renew(&self, lease: Duration) -> Result<(), StoreError> {
         self.store.renew_files(&self.owner, lease).await

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::finisher::Finisher;
 use crate::folder::{Folder, Manifest, recordings_in};
 use crate::ledger::Ledger;
+use crate::uploading::are_moved;
 
 /// A recording to enter.
 pub struct Orphan {
@@ -25,6 +26,8 @@ pub struct Found {
     pub orphans: Vec<Orphan>,
     /// Recordings that have a row: they are not looked up again.
     pub known: HashSet<String>,
+    /// Of those that were looked up: all files are in the storage, and the folder is still here.
+    pub moved: Vec<String>,
 }
 
 /// Searches the recordings that have been on the disk for `age`.
@@ -36,16 +39,24 @@ pub async fn find(config: Config, ledger: Ledger, known: HashSet<String>, age: D
         Ok(Err(error)) => {
             error!(error = &error as &dyn std::error::Error, folder = %config.directory.display(), "the folder of recordings could not be searched");
             return Found {
-                orphans: Vec::new(),
                 known,
+                ..Found::default()
             };
         }
         Err(_) => Vec::new(),
     };
     let mut found = Found::default();
     for id in folders {
-        // A database that does not answer does not make orphans.
-        if known.contains(&id) || ledger.knows(&id).await.unwrap_or(true) {
+        if known.contains(&id) {
+            found.known.insert(id);
+            continue;
+        }
+        // A database that does not answer does not make orphans: the next search asks again.
+        let Ok(rows) = ledger.rows(&id).await else { continue };
+        if are_moved(&rows) {
+            found.moved.push(id.clone());
+        }
+        if !rows.is_empty() {
             found.known.insert(id);
             continue;
         }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::finisher::FinishError;
 use crate::finishing::{FinishingError, blocking};
 use crate::folder::{Folder, JOURNAL, MANIFEST};
-use crate::ledger::{Ledger, State};
+use crate::ledger::{Ledger, Row, State};
 use crate::service::task_steps::TaskSteps;
 use crate::storage::{Storage, StorageError};
 use crate::uploads::UploadProgress;
@@ -62,12 +62,7 @@ pub async fn upload(
         }
     }
     let rows = ledger.rows(&recording_id).await?;
-    let is_moved = |state: State, place: Place| match state {
-        State::Ready => place == Place::Storage,
-        State::Expired => true,
-        State::Recording | State::Closed | State::Finishing | State::Uploading | State::Failed => false,
-    };
-    if folder.exists() && !rows.is_empty() && rows.iter().all(|row| is_moved(row.state, row.file.place)) {
+    if folder.exists() && are_moved(&rows) {
         // With these the catalogue could be rebuilt from the storage.
         let facts = [MANIFEST, JOURNAL].map(str::to_owned);
         storage.upload(&folder, &recording_id, &facts, &progress).await?;
@@ -77,6 +72,16 @@ pub async fn upload(
             .map_err(|error| FinishingError::from(FinishError::from(error)))?;
     }
     Ok(())
+}
+
+/// Whether nothing of a recording is needed on the disk any more.
+pub fn are_moved(rows: &[Row]) -> bool {
+    let is_moved = |row: &Row| match row.state {
+        State::Ready => row.file.place == Place::Storage,
+        State::Expired => true,
+        State::Recording | State::Closed | State::Finishing | State::Uploading | State::Failed => false,
+    };
+    !rows.is_empty() && rows.iter().all(is_moved)
 }
 
 /// Looks whether the storage answers, and tells the task of the server API.

@@ -1,6 +1,6 @@
 //! The recordings whose files are uploaded now, and how far they are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,6 +15,8 @@ pub struct Uploads {
     running: HashMap<String, UploadProgress>,
     /// When to try others again.
     again: HashMap<String, Instant>,
+    /// Recordings whose upload was not completed, although all of their files may be in the storage: they have a folder on the disk.
+    left: BTreeSet<String>,
 }
 
 /// How far the upload of a recording's files is. Cheap to clone.
@@ -60,7 +62,7 @@ impl Uploads {
     ) -> Vec<(String, UploadProgress)> {
         self.again.retain(|_, at| *at > now);
         let mut begun = Vec::new();
-        for id in waiting {
+        for id in waiting.into_iter().chain(self.left.clone()) {
             if self.running.len() >= AT_ONCE {
                 break;
             }
@@ -77,9 +79,20 @@ impl Uploads {
     /// `again`: when to try it again, if it has failed.
     pub fn end(&mut self, id: &str, again: Option<Instant>) {
         self.running.remove(id);
-        if let Some(at) = again {
-            self.again.insert(id.to_owned(), at);
+        match again {
+            Some(at) => {
+                self.again.insert(id.to_owned(), at);
+                self.left.insert(id.to_owned());
+            }
+            None => {
+                self.left.remove(id);
+            }
         }
+    }
+
+    /// Recordings whose upload a process before this one did not complete.
+    pub fn resume(&mut self, ids: Vec<String>) {
+        self.left.extend(ids);
     }
 
     /// None: it is not being uploaded.

@@ -174,17 +174,6 @@ impl Store {
         })
     }
 
-    /// Is there a file of that recording?
-    pub async fn knows_recording(&self, recording_id: &str) -> Result<bool, StoreError> {
-        let found: Option<i64> = retried!(self, pool => {
-            sqlx::query_scalar("SELECT part FROM recording_files WHERE recording_id = $1 LIMIT 1")
-                .bind(recording_id)
-                .fetch_optional(pool)
-                .await
-        })?;
-        Ok(found.is_some())
-    }
-
     /// `owner` still works on its files.
     pub async fn renew_files(&self, owner: &str, lease: Duration) -> Result<(), StoreError> {
         retried!(self, pool => {

@@ -121,9 +121,10 @@ impl Recorder {
         gauge!("rotunda_recorder_upload_bytes_left").set(self.uploads.bytes_left() as f64);
     }
 
-    /// Enters recordings that have a folder and no row.
+    /// Enters recordings that have a folder and no row, and completes uploads.
     pub(super) async fn handle_orphans(&mut self, found: Found) {
         self.known = Some(found.known);
+        self.uploads.resume(found.moved);
         for Orphan { manifest, parts } in found.orphans {
             let id = manifest.recording_id.clone();
             if self.running.contains_key(&id) {

@@ -22,6 +22,8 @@ pub enum Mood {
     Away,
     /// It takes this many more parts of large files.
     Parts(usize),
+    /// It answers this many more requests, and none after them.
+    Silent(usize),
 }
 
 #[derive(Default)]
@@ -37,6 +39,7 @@ struct Content {
 pub struct TestS3 {
     mood: Arc<Mutex<Mood>>,
     content: Arc<Mutex<Content>>,
+    unanswered: Arc<tokio::sync::Notify>,
     pub port: u16,
 }
 
@@ -46,12 +49,14 @@ impl TestS3 {
         let s3 = Self {
             mood: Arc::new(Mutex::new(Mood::Well)),
             content: Arc::default(),
+            unanswered: Arc::default(),
             port: listener.local_addr().unwrap().port(),
         };
         let router = Router::new()
             .route("/films", any(list))
             .route("/films/{*key}", any(object))
             .layer(axum::extract::DefaultBodyLimit::disable())
+            .layer(axum::middleware::from_fn_with_state(s3.clone(), answer))
             .with_state(s3.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         s3
@@ -71,6 +76,11 @@ impl TestS3 {
         *self.mood.lock().unwrap() = mood;
     }
 
+    /// Until a request has come that is never answered.
+    pub async fn unanswered(&self) {
+        self.unanswered.notified().await;
+    }
+
     pub fn keys(&self) -> Vec<String> {
         self.content().objects.keys().cloned().collect()
     }
@@ -85,7 +95,7 @@ impl TestS3 {
         let mut content = self.content();
         content.requests += 1;
         match &mut *mood {
-            Mood::Well => false,
+            Mood::Well | Mood::Silent(_) => false,
             Mood::Shaky => matches!(content.requests.wrapping_mul(7) % 5, 0 | 1),
             Mood::Away => true,
             Mood::Parts(0) => is_part,
@@ -95,6 +105,23 @@ impl TestS3 {
             }
         }
     }
+}
+
+/// Before any other handler.
+async fn answer(State(s3): State<TestS3>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let is_silent = match &mut *s3.mood.lock().unwrap() {
+        Mood::Silent(0) => true,
+        Mood::Silent(left) => {
+            *left -= 1;
+            false
+        }
+        _ => false,
+    };
+    if is_silent {
+        s3.unanswered.notify_one();
+        std::future::pending::<()>().await;
+    }
+    next.run(request).await
 }
 
 type Parameters = Query<HashMap<String, String>>;

@@ -86,3 +86,70 @@ async fn a_storage_that_is_away_loses_nothing_and_another_process_uploads() {
     check_stored(&place, &s3, &recorder, &files).await;
     recorder.stop().await;
 }
+
+/// Records two files, in a process that is killed when the storage does not answer. Answers the files that were announced until then.
+fn killed_while_uploading(place: &Place, s3: &TestS3) -> Vec<RecordingFile> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let announced = runtime.block_on(async {
+        let mut recorder = place.start().await;
+        let program = recorder.begin("s", 1, "film").await;
+        program.play(TestProgram::new().run(2.0, 1.0)).await;
+        program.end().await;
+        let mut announced = Vec::new();
+        while announced.len() < 2 {
+            tokio::select! {
+                file = recorder.file() => announced.push(file),
+                () = s3.unanswered() => break,
+            }
+        }
+        std::mem::forget(recorder);
+        announced
+    });
+    runtime.shutdown_background();
+    announced
+}
+
+#[test]
+fn a_process_that_is_killed_during_any_request_of_an_upload_loses_nothing() {
+    let outside = tokio::runtime::Runtime::new().unwrap();
+    let mut kills = 0;
+    let (mut answered, mut step) = (0, 1);
+    loop {
+        let s3 = outside.block_on(TestS3::start());
+        let mut place = Place::new(|config| config.storage = s3.config());
+        place.applications = vec![application()];
+        s3.set(Mood::Silent(answered));
+        let mut files = killed_while_uploading(&place, &s3);
+        let was_killed = files.len() < 2;
+        s3.set(Mood::Well);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut recorder = place.start().await;
+            while files.len() < 2 {
+                let file = recorder.file().await;
+                // One that was announced just before the kill may be announced again.
+                files.retain(|known| known.name != file.name);
+                files.push(file);
+            }
+            check_stored(&place, &s3, &recorder, &files).await;
+            for file in ["recording.json", "journal.jsonl"] {
+                assert!(
+                    s3.keys().iter().any(|key| key.ends_with(file)),
+                    "{file}: {:?}",
+                    s3.keys()
+                );
+            }
+            recorder.stop().await;
+        });
+        if !was_killed {
+            break;
+        }
+        kills += 1;
+        (answered, step) = (answered + step, step + 1);
+    }
+    assert!(kills >= 4, "{kills} kills, the last after {answered} requests");
+}
