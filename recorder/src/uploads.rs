@@ -143,6 +143,22 @@ mod tests {
         assert_eq!(begin(&mut uploads, later), ["a"]);
     }
 
+    /// All of its files are in the storage, so that it does not wait: its folder is still on the disk.
+    #[test]
+    fn an_upload_that_has_failed_is_tried_again_until_it_is_complete() {
+        let now = Clock.now();
+        let mut uploads = Uploads::default();
+        let begin = |uploads: &mut Uploads, now| uploads.begin(Vec::new(), &HashSet::new(), now).len();
+        uploads.begin(ids(&["a"]), &HashSet::new(), now);
+        let later = now + Duration::from_secs(60);
+        uploads.end("a", Some(later));
+        assert_eq!((begin(&mut uploads, now), begin(&mut uploads, later)), (0, 1));
+        uploads.end("a", None);
+        assert_eq!(begin(&mut uploads, later), 0);
+        uploads.resume(ids(&["b"]));
+        assert_eq!((begin(&mut uploads, later), begin(&mut uploads, later)), (1, 0));
+    }
+
     #[test]
     fn the_progress_is_seen_while_it_runs() {
         let mut uploads = Uploads::default();
