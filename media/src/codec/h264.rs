@@ -10,8 +10,8 @@ use openh264::encoder::{
 use openh264::formats::YUVSource;
 use openh264_sys2::{
     DECODER_OPTION_ERROR_CON_IDC, DECODING_STATE, ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE,
-    ENCODER_OPTION_IDR_INTERVAL, ENCODER_OPTION_MAX_BITRATE, ERROR_CON_DISABLE, SBitrateInfo, SBufferInfo,
-    SPATIAL_LAYER_0, SPATIAL_LAYER_ALL,
+    ENCODER_OPTION_IDR_INTERVAL, ENCODER_OPTION_MAX_BITRATE, ENCODER_OPTION_TRACE_LEVEL, ERROR_CON_DISABLE,
+    SBitrateInfo, SBufferInfo, SPATIAL_LAYER_0, SPATIAL_LAYER_ALL, WELS_LOG_QUIET,
 };
 
 use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes, h264_vui};
@@ -219,10 +219,20 @@ fn encoder(config: H264EncoderConfig, coarseness: usize) -> Result<Encoder, Code
         .usage_type(UsageType::CameraVideoRealTime)
         .intra_frame_period(IntraFramePeriod::from_num_frames(config.gop_frames))
         .vui(VuiConfig::bt601());
-    Encoder::with_api_config(OpenH264API::from_source(), options).map_err(|error| CodecError::SetUp {
-        codec: "H.264",
-        reason: error.to_string(),
-    })
+    let set_up = |reason: String| CodecError::SetUp { codec: "H.264", reason };
+    let encoder = Encoder::with_api_config(OpenH264API::from_source(), options);
+    let mut encoder = encoder.map_err(|error| set_up(error.to_string()))?;
+    // `openh264` sets it too, but only after the library has printed a warning about frame skipping to standard error.
+    let mut level = WELS_LOG_QUIET;
+    // SAFETY: the library expects an integer of this option, which it takes before the encoder is initialised, and copies it.
+    let code = unsafe {
+        let level = (&raw mut level).cast();
+        encoder.raw_api().set_option(ENCODER_OPTION_TRACE_LEVEL, level)
+    };
+    if code != 0 {
+        return Err(set_up(format!("its messages could not be switched off: code {code}")));
+    }
+    Ok(encoder)
 }
 
 struct Source<'a>(&'a VideoFrame);
