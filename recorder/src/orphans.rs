@@ -51,8 +51,11 @@ pub async fn find(config: Config, ledger: Ledger, known: HashSet<String>, age: D
             found.known.insert(id);
             continue;
         }
-        // A database that does not answer does not make orphans: the next search asks again.
-        let Ok(rows) = ledger.rows(&id).await else { continue };
+        // A database that does not answer does not make orphans, and is not waited for once for each folder: the next search asks again.
+        let Ok(rows) = ledger.rows(&id).await else {
+            found.known.extend(known);
+            break;
+        };
         if are_moved(&rows) {
             found.moved.push(id.clone());
         }

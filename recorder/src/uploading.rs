@@ -63,9 +63,11 @@ pub async fn upload(
     }
     let rows = ledger.rows(&recording_id).await?;
     if folder.exists() && are_moved(&rows) {
-        // With these the catalogue could be rebuilt from the storage.
-        let facts = [MANIFEST, JOURNAL].map(str::to_owned);
-        storage.upload(&folder, &recording_id, &facts, &progress).await?;
+        if rows.iter().any(|row| row.state == State::Ready) {
+            // With these the catalogue could be rebuilt from the storage.
+            let facts = [MANIFEST, JOURNAL].map(str::to_owned);
+            storage.upload(&folder, &recording_id, &facts, &progress).await?;
+        }
         tokio::task::spawn_blocking(move || folder.remove())
             .await
             .map_err(FinishingError::from)?

@@ -157,6 +157,18 @@ impl Place {
     }
 }
 
+/// Does this in a process that then ends abruptly: what it has started, and has not dropped, ends where it waits.
+fn until_killed<T>(doing: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let done = runtime.block_on(doing);
+    runtime.shutdown_background();
+    done
+}
+
 /// A recorder, and an outbox that accepts its announcements.
 struct Running {
     bus: SharedBus,

@@ -4,12 +4,7 @@ use super::*;
 
 /// Records for a while in a process that then ends abruptly.
 fn crash_while_recording(place: &Place, length: f64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    until_killed(async {
         let recorder = place.start().await;
         let program = recorder.begin("s", 1, "film").await;
         program.play(TestProgram::new().run(length, 1.0)).await;
@@ -23,7 +18,6 @@ fn crash_while_recording(place: &Place, length: f64) {
         timeout(Duration::from_secs(10), written).await.unwrap();
         std::mem::forget((recorder, program));
     });
-    runtime.shutdown_background();
 }
 
 fn written_seconds(place: &Place) -> f64 {

@@ -89,8 +89,7 @@ async fn a_storage_that_is_away_loses_nothing_and_another_process_uploads() {
 
 /// Records two files, in a process that is killed when the storage does not answer. Answers the files that were announced until then.
 fn killed_while_uploading(place: &Place, s3: &TestS3) -> Vec<RecordingFile> {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let announced = runtime.block_on(async {
+    until_killed(async {
         let mut recorder = place.start().await;
         let program = recorder.begin("s", 1, "film").await;
         program.play(TestProgram::new().run(2.0, 1.0)).await;
@@ -104,9 +103,7 @@ fn killed_while_uploading(place: &Place, s3: &TestS3) -> Vec<RecordingFile> {
         }
         std::mem::forget(recorder);
         announced
-    });
-    runtime.shutdown_background();
-    announced
+    })
 }
 
 #[test]
@@ -131,7 +128,7 @@ fn a_process_that_is_killed_during_any_request_of_an_upload_loses_nothing() {
             let mut recorder = place.start().await;
             while files.len() < 2 {
                 let file = recorder.file().await;
-                // One that was announced just before the kill may be announced again.
+                // A file whose announcement was not noted before the kill is announced again.
                 files.retain(|known| known.name != file.name);
                 files.push(file);
             }
