@@ -122,7 +122,8 @@ pub enum RelayMessage {
     Take {
         track: TrackIndex,
         is_taken: bool,
-        /// The packets of so long are missing at the sender, which had the track from another node before. None: it has none.
+        /// The packets of so long are missing at the sender, or at a node behind it, which had the track from another node before: they are
+        /// sent, also when the track was taken already. None: none are missing.
         missed: Option<Duration>,
     },
     /// A member's own message.

@@ -59,7 +59,7 @@ impl Location {
     }
 }
 
-/// What is missing at a node's parent, where so much is missing at the node.
+/// The packets that a node asks its parent for, when a child of the node asks for those of the time `missed`.
 pub(super) fn missed_before(missed: Duration) -> Duration {
     (missed + ON_WAY).min(MOST_MISSED)
 }
@@ -260,6 +260,13 @@ impl Worker {
     /// moved to this one when the track had just begun to come here.
     pub(super) fn take_missed(&mut self, now: Instant, track: TrackIndex, missed: Duration) {
         let Some(state) = self.tracks.get(track) else { return };
+        // Another child has asked for them: they go to all.
+        if state
+            .still_missing(now)
+            .is_some_and(|asked| asked + ON_WAY / 2 >= missed)
+        {
+            return;
+        }
         let since = now.checked_sub(missed);
         let is_known = |(_, stream): (_, &Stream)| since.is_some_and(|since| stream.history().reaches(since));
         if !self.tracks.streams_of(state).all(is_known) {
@@ -272,9 +279,6 @@ impl Worker {
         let Some(state) = self.tracks.get_mut(track) else {
             return;
         };
-        if let Some(missed) = missed {
-            state.ask_missing(now, missed);
-        }
         let Publisher::Elsewhere(replica) = state.publisher() else {
             return;
         };
@@ -284,6 +288,9 @@ impl Worker {
             missed,
         };
         self.relay.push(replica.worker, take);
+        if let Some(missed) = missed {
+            state.ask_missing(now, missed);
+        }
     }
 
     /// Now and then: parents that have not introduced anybody in time.
