@@ -35,6 +35,7 @@ pub struct Core {
     audio: Option<Transcoder>,
     /// Per cent.
     volume: u32,
+    /// By their times of capture: a transport stream has audio after the video of a later time.
     frames: VecDeque<Encoded>,
 }
 
@@ -125,7 +126,7 @@ impl Core {
         // Two frames never have one RTP time.
         let ticks = video.ticks.map_or(at, |before| at.max(before + 1));
         video.ticks = Some(ticks);
-        self.frames.push_back(Encoded {
+        self.push(Encoded {
             source: TrackSource::Camera,
             codec: VideoCodec::H264,
             data,
@@ -156,7 +157,7 @@ impl Core {
         audio.handle(media, frame, &mut packets)?;
         for packet in packets {
             let captured = std::time::Duration::from_micros(packet.ticks * 125 / 6);
-            self.frames.push_back(Encoded {
+            self.push(Encoded {
                 source: TrackSource::Audio,
                 codec: VideoCodec::H264,
                 data: packet.data,
@@ -166,6 +167,13 @@ impl Core {
             });
         }
         Ok(())
+    }
+
+    /// The frames of a track stay in their order.
+    fn push(&mut self, frame: Encoded) {
+        let is_before = |queued: &Encoded| queued.source == frame.source || queued.captured <= frame.captured;
+        let at = self.frames.iter().rposition(is_before).map_or(0, |last| last + 1);
+        self.frames.insert(at, frame);
     }
 
     /// The next frame whose time of capture has come: sender reports cannot tell a later one.

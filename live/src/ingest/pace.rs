@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Media that is ahead of its time by more than this waits.
-const AHEAD: i64 = 300;
+/// Media that is ahead of its time by more than this waits. Transport streams have audio up to 350 ms after the video of its time.
+const AHEAD: i64 = 500;
 /// Media that is later than this has another clock: after a pause of the source, or a jump of its timestamps.
 const LATE: i64 = 10_000;
 /// Media that is ahead by more than this comes from a jump of the timestamps: sources are kept from being this fast.
@@ -121,8 +121,8 @@ mod tests {
         pace.handle(start, 0);
         assert_eq!(pace.resume_at(start), None);
         pace.handle(start, 1000);
-        assert_eq!(pace.resume_at(start), Some(start + ms(700)));
-        assert_eq!(pace.resume_at(start + ms(700)), None);
+        assert_eq!(pace.resume_at(start), Some(start + ms(500)));
+        assert_eq!(pace.resume_at(start + ms(500)), None);
     }
 
     #[test]

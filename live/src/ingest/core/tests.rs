@@ -148,3 +148,34 @@ fn two_frames_of_one_timestamp_have_two_rtp_times() {
         .collect();
     assert!(ticks.windows(2).all(|pair| pair[0] < pair[1]), "{ticks:?}");
 }
+
+#[test]
+fn audio_that_comes_after_the_video_of_a_later_time_leaves_in_its_time() {
+    let mut test = Test::new();
+    let program = TestProgram::new().run(3.0, 1.0);
+    test.headers(&program[0]).unwrap();
+    // As ffmpeg packs audio in transport streams.
+    let mut packed: Vec<&Frame> = program.iter().map(AsRef::as_ref).collect();
+    packed.sort_by_key(|frame| (frame.pts.millis() / 350, frame.track == Track::Audio));
+    let mut rest = packed.into_iter();
+    let mut sent = 0;
+    for ms in (0..4000).step_by(5) {
+        let now = test.begin + Duration::from_millis(ms);
+        while test.core.resume_at(now).is_none()
+            && let Some(frame) = rest.next()
+        {
+            let (timestamp, body) = (frame.pts.millis() as u32, body(frame));
+            let handled = match frame.track {
+                Track::Video => test.core.handle_video(now, timestamp, &body),
+                Track::Audio => test.core.handle_audio(now, timestamp, &body),
+            };
+            handled.unwrap();
+        }
+        while let Some(frame) = test.core.poll_frame(now) {
+            let late = now - frame.captured;
+            assert!(late < Duration::from_millis(10), "{:?} late: {late:?}", frame.source);
+            sent += 1;
+        }
+    }
+    assert!(sent > 180, "{sent} frames");
+}
