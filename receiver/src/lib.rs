@@ -8,6 +8,7 @@ mod receiver;
 mod sample;
 mod session;
 mod slots;
+mod socket;
 pub mod timeline;
 mod wants;
 

@@ -1,6 +1,6 @@
 //! The shell of a [`Receiver`] at an SFU node: how it is opened, its socket, and its end.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use rotunda_bus::{BusError, BusExt, SharedBus, Subscription};
@@ -10,11 +10,11 @@ use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{Command, ControlError, Identity, Moved, Reply, control_subject, session_subject};
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
-use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
 use crate::sample::Sample;
+use crate::socket::Socket;
 use crate::wants::Wants;
 
 /// A session that is to take over connects within this time.
@@ -51,6 +51,7 @@ pub struct Opener {
     pub secret: ClusterSecret,
     pub lines: LineCounts,
     pub origin: Instant,
+    pub gather: Option<Duration>,
 }
 
 /// A session that is open at an SFU node.
@@ -68,8 +69,10 @@ pub struct OpenSession {
 /// A receiver and its socket.
 pub struct Connection {
     pub receiver: Receiver,
-    socket: UdpSocket,
-    buffer: Vec<u8>,
+    socket: Socket,
+    /// When the socket was last read.
+    read_at: Instant,
+    gather: Option<Duration>,
 }
 
 impl Opener {
@@ -93,13 +96,14 @@ impl Opener {
             nodes: info.sfu_nodes().cloned().collect(),
         };
         let (node, answer) = self.open_at_any(&info, &command).await?;
-        let socket = UdpSocket::bind((local_ip_towards(first_address(&answer)?).await?, 0)).await?;
+        let socket = Socket::bind(local_ip_towards(first_address(&answer)?)?)?;
         receiver.handle_answer(&answer, socket.local_addr()?)?;
         Ok(OpenSession {
             connection: Connection {
                 receiver,
                 socket,
-                buffer: vec![0; 2048],
+                read_at: Clock.now(),
+                gather: self.gather,
             },
             session,
             subject: control_subject(&node),
@@ -193,37 +197,50 @@ impl OpenSession {
 }
 
 impl Connection {
-    /// Sends and receives until something happens that is neither a datagram nor a timeout. Cancel-safe, except that a datagram may count
-    /// as lost.
+    /// Sends and receives until something happens that is neither a datagram nor a timeout. Cancel-safe.
     pub async fn next(&mut self) -> Result<Polled, SessionError> {
         loop {
             let due = match self.receiver.poll()? {
                 Polled::Timeout(due) => due,
                 Polled::Transmit(transmit) => {
-                    // A datagram that the network does not take is lost, as on any other hop.
-                    let _sent_or_lost = self.socket.send_to(&transmit.contents, transmit.destination).await;
+                    self.socket.send(&transmit);
                     continue;
+                }
+                Polled::Connected => {
+                    if let Some(interval) = self.gather {
+                        self.socket.gather(interval);
+                    }
+                    return Ok(Polled::Connected);
                 }
                 polled => return Ok(polled),
             };
-            tokio::select! {
-                received = self.socket.recv_from(&mut self.buffer) => {
-                    let (length, from) = received?;
-                    self.receiver.handle_datagram(Clock.now(), from, &self.buffer[..length])?;
-                }
-                () = Clock.sleep_until(due) => self.receiver.handle_timeout(Clock.now())?,
+            if let Some(datagram) = self.socket.next_datagram() {
+                self.receiver
+                    .handle_datagram(datagram.arrived, datagram.from, &datagram.bytes)?;
+                continue;
             }
+            // After what came before that time.
+            if due < self.read_at {
+                self.receiver.handle_timeout(self.read_at)?;
+                continue;
+            }
+            tokio::select! {
+                readable = self.socket.readable() => readable?,
+                () = Clock.sleep_until(due) => {}
+            }
+            self.read_at = Clock.now();
+            self.socket.receive(self.read_at)?;
         }
     }
 }
 
 /// The own address that packets to `remote` leave from.
-async fn local_ip_towards(remote: SocketAddr) -> std::io::Result<std::net::IpAddr> {
+fn local_ip_towards(remote: SocketAddr) -> std::io::Result<IpAddr> {
     let any: SocketAddr = match remote {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let probe = UdpSocket::bind(any).await?;
-    probe.connect(remote).await?;
+    let probe = UdpSocket::bind(any)?;
+    probe.connect(remote)?;
     Ok(probe.local_addr()?.ip())
 }

@@ -29,6 +29,8 @@ pub struct Session<S> {
     pub lines: LineCounts,
     /// The mix clock's 0.
     pub origin: Instant,
+    /// Packets are taken together once in this time; None: each as it comes.
+    pub gather: Option<Duration>,
     /// Those of other rooms are left out.
     pub wants: watch::Receiver<Wants>,
     pub key_requests: mpsc::Receiver<Source>,
@@ -105,6 +107,7 @@ impl<S: SampleSink> Session<S> {
             secret: self.secret.clone(),
             lines: self.lines,
             origin: self.origin,
+            gather: self.gather,
         }
     }
 

@@ -20,6 +20,8 @@ use crate::stream::StreamCore;
 use crate::worker::{Order, SAMPLES, Worker};
 
 const QUEUE: usize = 64;
+/// As often as a stream's thread works.
+const GATHER: Duration = Duration::from_millis(40);
 /// A stream whose id is in use is tried again after this time.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Each session of a stream counts up to this before the next one begins, so that their RTP clocks differ.
@@ -247,6 +249,7 @@ impl Publisher {
             secret: self.surroundings.secret.clone(),
             lines: LineCounts::PUBLISHER,
             origin: program.origin,
+            gather: Some(GATHER),
             wants: wanted_tracks,
             key_requests,
             samples: program.samples.clone(),

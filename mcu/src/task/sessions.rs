@@ -64,6 +64,7 @@ impl Sessions {
             secret: self.common.secret.clone(),
             lines: LineCounts::ROOM,
             origin: self.common.origin,
+            gather: None,
             wants: self.wants.subscribe(),
             key_requests: requested,
             samples: self.common.samples.clone(),

@@ -53,6 +53,7 @@ impl Room {
             secret: ClusterSecret::new("ours"),
             lines: LineCounts::ROOM,
             origin: Clock.now(),
+            gather: None,
             wants: wanted,
             key_requests: requested,
             samples,
