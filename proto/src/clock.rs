@@ -1,5 +1,6 @@
 //! The only place where a program reads the time; everything else takes it as an input.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Monotonic and wall-clock time for a service's shell.
@@ -36,6 +37,19 @@ impl Clock {
         }
     }
 
+    /// The first time from `at` on that many tasks have in common, so that one wake of the runtime serves them all: multiples of `grid`
+    /// since the first call in this process.
+    pub fn shared_from(self, at: Instant, grid: Duration) -> Instant {
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        let begin = *BEGIN.get_or_init(|| self.now());
+        let after = at.saturating_duration_since(begin).as_nanos();
+        let past = (after % grid.as_nanos().max(1)) as u64;
+        match past {
+            0 => at,
+            past => at + grid.saturating_sub(Duration::from_nanos(past)),
+        }
+    }
+
     /// Resolves at `deadline`.
     pub async fn sleep_until(self, deadline: Instant) {
         tokio::time::sleep_until(deadline.into()).await;
@@ -46,6 +60,23 @@ impl Clock {
         match deadline {
             Some(deadline) => self.sleep_until(deadline).await,
             None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_many_tasks_fall_on_one_grid() {
+        let grid = Duration::from_millis(10);
+        let first = Clock.shared_from(Clock.now(), grid);
+        for ms in 0..40 {
+            let at = first + Duration::from_millis(ms);
+            let shared = Clock.shared_from(at, grid);
+            assert!(shared >= at && shared < at + grid);
+            assert_eq!((shared - first).as_nanos() % grid.as_nanos(), 0, "{ms} ms");
         }
     }
 }

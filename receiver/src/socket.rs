@@ -15,6 +15,8 @@ use tokio::net::UdpSocket;
 /// Reads per system call, and the buffer of each (with GRO a read can hold many datagrams).
 const BATCH: usize = 4;
 const READ_SIZE: usize = 65_536;
+/// Sessions that gather wake together, at multiples of this.
+const GRID: Duration = Duration::from_millis(10);
 /// Kernel buffer of a session, bytes: a few keyframes.
 const KERNEL_BUFFER: usize = 1024 * 1024;
 
@@ -70,7 +72,7 @@ impl Socket {
 
     /// From now on it is readable once in this time, whatever comes: the runtime is no longer woken by each datagram.
     pub fn gather(&mut self, interval: Duration) {
-        let next = Clock.now() + interval;
+        let next = Clock.shared_from(Clock.now() + interval, GRID);
         self.waits = Waits::Until { next, interval };
     }
 
@@ -88,7 +90,7 @@ impl Socket {
     /// Reads all that has come.
     pub fn receive(&mut self, now: Instant) -> io::Result<()> {
         if let Waits::Until { next, interval } = &mut self.waits {
-            *next = now + *interval;
+            *next = Clock.shared_from((*next + *interval).max(now), GRID);
         }
         let unix = Clock.unix();
         BUFFERS.with_borrow_mut(|buffers| {

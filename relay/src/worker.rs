@@ -17,6 +17,8 @@ use crate::stream::StreamCore;
 /// Time between two looks at what has come and what is due. Nothing comes out before its delay anyway, and a thread that woke up for
 /// each packet would spend more time on waking up than on its work.
 const TICK: Duration = Duration::from_millis(40);
+/// Streams work together, at multiples of this: what they write wakes the readers once.
+const GRID: Duration = Duration::from_millis(10);
 /// Frames between network and worker: some seconds.
 pub const SAMPLES: usize = 1024;
 /// RTP ticks per second.
@@ -54,7 +56,7 @@ impl Worker {
         let mut clock = PersonClock::default();
         let mut tick = Clock.now();
         loop {
-            tick = Clock.now().max(tick + TICK);
+            tick = Clock.shared_from(Clock.now().max(tick + TICK), GRID);
             Clock.block_until(tick);
             // Samples that arrive during this loop are handled at the next tick.
             for _ in 0..SAMPLES {
