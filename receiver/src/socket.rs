@@ -89,7 +89,9 @@ impl Socket {
 
     /// Reads all that has come.
     pub fn receive(&mut self, now: Instant) -> io::Result<()> {
-        if let Waits::Until { next, interval } = &mut self.waits {
+        if let Waits::Until { next, interval } = &mut self.waits
+            && *next <= now
+        {
             *next = Clock.shared_from((*next + *interval).max(now), GRID);
         }
         let unix = Clock.unix();
