@@ -39,7 +39,7 @@ pub struct Config {
     pub free_space_reserve_mb: u64,
     /// What happens below free_space_floor_mb: "refuse" new recordings, or "remove_oldest" announced files. Default "refuse".
     pub free_space_full: WhenFull,
-    /// Milliseconds of video in a fragment; a crash may lose this much. Default 1000.
+    /// Milliseconds of video in a fragment; a crash may lose this much. Default 700.
     pub fragment_ms: u64,
     /// Minimum seconds of an HLS segment; it ends at the next keyframe. Default 4.
     pub hls_segment_seconds: u64,
@@ -61,7 +61,7 @@ impl Default for Config {
             free_space_floor_mb: 512,
             free_space_reserve_mb: 64,
             free_space_full: WhenFull::Refuse,
-            fragment_ms: 1000,
+            fragment_ms: 700,
             hls_segment_seconds: 4,
             previews: true,
             storage: StorageConfig::default(),

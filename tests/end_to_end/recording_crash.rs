@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::support::{Server, eventually, film, installed};
 use rotunda_proto::clock::Clock;
 
-/// A kill may lose the fragment that is being collected, and data that is in flight.
-const LOST: f64 = 2.5;
+/// A kill may lose the fragment that is being collected, and data that is in flight: together less than a second of a machine that does
+/// nothing else.
+const LOST: f64 = 1.5;
 
 /// When the server is killed.
 #[derive(Debug, Clone, Copy)]
