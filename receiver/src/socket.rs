@@ -15,6 +15,8 @@ use tokio::net::UdpSocket;
 /// Reads per system call, and the buffer of each (with GRO a read can hold many datagrams).
 const BATCH: usize = 4;
 const READ_SIZE: usize = 65_536;
+/// System calls in a turn: more than a keyframe needs.
+const MOST_CALLS: usize = 64;
 /// Sessions that gather wake together, at multiples of this.
 const GRID: Duration = Duration::from_millis(10);
 /// Kernel buffer of a session, bytes: a few keyframes.
@@ -48,6 +50,16 @@ enum Waits {
         next: Instant,
         interval: Duration,
     },
+}
+
+impl Waits {
+    fn handle_drained(&mut self, now: Instant) {
+        if let Self::Until { next, interval } = self
+            && *next <= now
+        {
+            *next = Clock.shared_from((*next + *interval).max(now), GRID);
+        }
+    }
 }
 
 impl Socket {
@@ -87,40 +99,45 @@ impl Socket {
         }
     }
 
-    /// Reads all that has come.
+    /// Reads what has come. What a flood leaves after that is read in the next turn, at once.
     pub fn receive(&mut self, now: Instant) -> io::Result<()> {
-        if let Waits::Until { next, interval } = &mut self.waits
-            && *next <= now
-        {
-            *next = Clock.shared_from((*next + *interval).max(now), GRID);
-        }
         let unix = Clock.unix();
         BUFFERS.with_borrow_mut(|buffers| {
-            loop {
-                let mut metas = [RecvMeta::default(); BATCH];
-                let mut slices = buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
-                let mut recv = || self.state.recv((&self.socket).into(), &mut slices, &mut metas);
-                let received = match &self.waits {
-                    Waits::Readable(socket) => socket.try_io(Interest::READABLE, recv),
-                    Waits::Until { .. } => recv(),
-                };
-                let count = match received {
-                    Ok(count) => count,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                    Err(error) => return Err(error),
-                };
-                for (meta, buffer) in metas.iter().zip(&*buffers).take(count) {
-                    let waited = meta.timestamp.map_or(Duration::ZERO, |at| unix.saturating_sub(at));
-                    self.latest = self.latest.max(now.checked_sub(waited).unwrap_or(now));
-                    let datagrams = buffer[..meta.len].chunks(meta.stride.max(1));
-                    self.datagrams.extend(datagrams.map(|bytes| Datagram {
-                        arrived: self.latest,
-                        from: meta.addr,
-                        bytes: bytes.to_vec(),
-                    }));
+            for _ in 0..MOST_CALLS {
+                if !self.receive_batch(now, unix, buffers)? {
+                    self.waits.handle_drained(now);
+                    break;
                 }
             }
+            Ok(())
         })
+    }
+
+    /// Answers whether there may be more.
+    fn receive_batch(&mut self, now: Instant, unix: Duration, buffers: &mut [Vec<u8>; BATCH]) -> io::Result<bool> {
+        let mut metas = [RecvMeta::default(); BATCH];
+        let mut slices = buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
+        let mut recv = || self.state.recv((&self.socket).into(), &mut slices, &mut metas);
+        let received = match &self.waits {
+            Waits::Readable(socket) => socket.try_io(Interest::READABLE, recv),
+            Waits::Until { .. } => recv(),
+        };
+        let count = match received {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        for (meta, buffer) in metas.iter().zip(&*buffers).take(count) {
+            let waited = meta.timestamp.map_or(Duration::ZERO, |at| unix.saturating_sub(at));
+            self.latest = self.latest.max(now.checked_sub(waited).unwrap_or(now));
+            let datagrams = buffer[..meta.len].chunks(meta.stride.max(1));
+            self.datagrams.extend(datagrams.map(|bytes| Datagram {
+                arrived: self.latest,
+                from: meta.addr,
+                bytes: bytes.to_vec(),
+            }));
+        }
+        Ok(true)
     }
 
     pub fn next_datagram(&mut self) -> Option<Datagram> {

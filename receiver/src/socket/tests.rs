@@ -52,3 +52,31 @@ async fn datagrams_that_are_gathered_have_the_times_at_which_they_came() {
         second.saturating_duration_since(second_at)
     );
 }
+
+#[tokio::test]
+async fn a_flood_is_read_in_turns() {
+    for gathers in [false, true] {
+        let (mut socket, peer) = pair();
+        if gathers {
+            socket.gather(GATHER);
+        }
+        // As many as the smallest kernel buffer takes.
+        for _ in 0..300 {
+            peer.send(&[0]).unwrap();
+        }
+        let mut turns = Vec::new();
+        while turns.iter().sum::<usize>() < 300 {
+            socket.readable().await.unwrap();
+            let begin = Clock.now();
+            socket.receive(begin).unwrap();
+            turns.push(taken(&mut socket).len());
+            let is_ready = tokio::time::timeout(GATHER / 4, socket.readable()).await.is_ok();
+            assert_eq!(is_ready, turns.len() == 1, "after turn {}", turns.len());
+        }
+        assert_eq!(
+            turns,
+            [BATCH * MOST_CALLS, 300 - BATCH * MOST_CALLS],
+            "gathers: {gathers}"
+        );
+    }
+}
