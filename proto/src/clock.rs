@@ -42,7 +42,8 @@ impl Clock {
     pub fn shared_from(self, at: Instant, grid: Duration) -> Instant {
         static BEGIN: OnceLock<Instant> = OnceLock::new();
         let begin = *BEGIN.get_or_init(|| self.now());
-        let after = at.saturating_duration_since(begin).as_nanos();
+        let at = at.max(begin);
+        let after = (at - begin).as_nanos();
         let past = (after % grid.as_nanos().max(1)) as u64;
         match past {
             0 => at,
