@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::support::{Server, eventually, film, installed};
 use rotunda_proto::clock::Clock;
 
-/// A kill may lose the fragment that is being collected, and data that is in flight: together less than a second of a machine that does
-/// nothing else.
+/// A kill may lose the fragment that is being collected, and data that is in flight. On an idle machine that is less than a second; other
+/// tests share this one.
 const LOST: f64 = 1.5;
 
 /// When the server is killed.
